@@ -1,0 +1,1 @@
+//! One ordinary thread for what may block: files, log writing.

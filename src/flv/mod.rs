@@ -1,0 +1,1 @@
+//! FLV tag bodies as RTMP carries them: codec headers and frames.

@@ -1,0 +1,2 @@
+//! RapidRTMP: flags, preflight, signals.
+fn main() {}

@@ -1,0 +1,47 @@
+//! What every protocol of the server speaks about: names, time, tracks, shared bytes.
+
+mod name;
+mod time;
+
+pub use name::{NameError, StreamName};
+pub use time::{Now, Timescale};
+
+use bytes::Bytes;
+
+/// What a track carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum TrackKind {
+    /// Pictures.
+    Video,
+    /// Sound.
+    Audio,
+}
+
+/// Where the bytes of a part or init segment are. Today always in memory; recordings add stored
+/// media later, in window and response alike.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MediaRef {
+    /// Contiguous bytes, shared by all who send them.
+    Memory(Bytes),
+}
+
+impl MediaRef {
+    /// Size in bytes.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Memory(bytes) => bytes.len(),
+        }
+    }
+
+    /// True when there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bytes in memory.
+    pub fn bytes(&self) -> &Bytes {
+        match self {
+            Self::Memory(bytes) => bytes,
+        }
+    }
+}

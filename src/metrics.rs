@@ -1,0 +1,1 @@
+//! Counters and histograms, one set a shard, and their Prometheus text.

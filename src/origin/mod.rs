@@ -1,0 +1,1 @@
+//! One publisher's ingest, one stream as one shard sees it, media requests to responses.

@@ -1,0 +1,1 @@
+//! Executors, sockets, parked viewers, shard-to-shard events.
