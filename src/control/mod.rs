@@ -1,1 +1,105 @@
-//! One ordinary thread for what may block: files, log writing.
+//! One ordinary thread for what may block: state files and log writing. Shards hand it work through
+//! bounded channels and never wait for it.
+
+mod log;
+mod state;
+
+use std::io;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+
+pub use log::LogWriter;
+pub use state::{StateDir, StateError};
+
+use crate::limits::CONTROL_QUEUE_MAX;
+
+/// What a shard asks of the control thread.
+#[derive(Debug)]
+enum Command {
+    /// Keeps a stream's numbers over a restart.
+    Save { name: Box<str>, record: Vec<u8> },
+    /// Writes one log line.
+    Log(Vec<u8>),
+    /// Ends the thread after what was queued before.
+    Stop,
+}
+
+/// A handle to the control thread: cheap to clone, never blocks.
+#[derive(Debug, Clone)]
+pub struct Control {
+    commands: SyncSender<Command>,
+}
+
+/// The running thread.
+#[derive(Debug)]
+pub struct ControlThread {
+    control: Control,
+    thread: JoinHandle<()>,
+}
+
+impl ControlThread {
+    /// Starts the thread. Records go to `state`, if there is one; log lines to standard error.
+    ///
+    /// # Errors
+    /// The thread cannot be started.
+    pub fn start(state: Option<StateDir>) -> io::Result<Self> {
+        let (commands, received) = sync_channel(CONTROL_QUEUE_MAX);
+        let thread =
+            std::thread::Builder::new().name("control".into()).spawn(move || run(&received, state))?;
+        Ok(Self { control: Control { commands }, thread })
+    }
+
+    /// A handle for a shard.
+    pub fn handle(&self) -> Control {
+        self.control.clone()
+    }
+
+    /// Finishes what is queued and ends the thread.
+    pub fn stop(self) {
+        // A full queue drains, so this waits; a dead thread has nothing left to finish.
+        if self.control.commands.send(Command::Stop).is_ok() {
+            let _ = self.thread.join();
+        }
+    }
+}
+
+impl Control {
+    /// Keeps `record` as the newest of the stream `name`. A full queue drops it: the next segment
+    /// brings a newer one.
+    ///
+    /// Returns false when it was dropped.
+    pub fn save(&self, name: &str, record: Vec<u8>) -> bool {
+        self.try_send(Command::Save { name: name.into(), record })
+    }
+
+    fn try_send(&self, command: Command) -> bool {
+        match self.commands.try_send(command) {
+            Ok(()) => true,
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
+        }
+    }
+}
+
+fn run(commands: &Receiver<Command>, state: Option<StateDir>) {
+    while let Ok(command) = commands.recv() {
+        match command {
+            Command::Save { name, record } => {
+                let Some(state) = &state else { continue };
+                if let Err(error) = state.save(&name, &record) {
+                    log::write(format!("control: {error}\n").as_bytes());
+                }
+            }
+            Command::Log(line) => log::write(&line),
+            Command::Stop => return,
+        }
+    }
+}
+
+/// The text of a small file, for configuration and secrets.
+///
+/// # Errors
+/// What the file system says.
+pub fn read_text(path: &Path) -> io::Result<String> {
+    std::fs::read_to_string(path)
+}
