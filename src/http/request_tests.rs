@@ -110,7 +110,7 @@ fn refuses_what_two_readers_could_understand_differently() {
         ("GET /a b HTTP/1.1\r\nHost: h\r\n\r\n".into(), Version),
         ("GET / HTTP/1.2\r\nHost: h\r\n\r\n".into(), Version),
         ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".into(), Version),
-        ("GET /\r\n\r\n".into(), Version),
+        ("GET /\r\n\r\n".into(), Syntax("request line")),
         ("get / HTTP/1.1\r\nHost: h\r\n\r\n".into(), Method),
         ("TRACE / HTTP/1.1\r\nHost: h\r\n\r\n".into(), Method),
         ("CONNECT h:80 HTTP/1.1\r\nHost: h\r\n\r\n".into(), Method),
