@@ -39,7 +39,7 @@ pub struct Config {
 }
 
 /// The process.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Server {
     /// Executors, each on a core of its own; 0 is one for each core.
@@ -265,17 +265,6 @@ impl Rtmp {
         match self.addr.port() {
             Some(1935) | None => "rtmp://localhost".to_owned(),
             Some(port) => format!("rtmp://localhost:{port}"),
-        }
-    }
-}
-
-impl Default for Server {
-    fn default() -> Self {
-        Self {
-            shards: 0,
-            state_dir: String::new(),
-            log_level: LogLevel::default(),
-            log_format: LogFormat::default(),
         }
     }
 }
