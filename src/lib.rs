@@ -4,9 +4,10 @@
 //! (`tests/architecture.rs` keeps it). Everything below `control` is sans-IO: told the bytes and
 //! the time, it returns bytes, events and counters.
 
-// Level 0: bounds, byte order, counters.
+// Level 0: bounds, byte order, counters, secrets.
 pub mod limits;
 pub mod metrics;
+pub mod secret;
 pub mod wire;
 // Level 1: codec headers, typed configuration, tokens.
 pub mod auth;
