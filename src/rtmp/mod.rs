@@ -1,1 +1,16 @@
 //! RTMP (Adobe RTMP 1.0): handshake, chunk streams, AMF0, the publishing session.
+
+mod aggregate;
+pub mod amf;
+pub mod chunk;
+mod digest;
+mod handshake;
+mod message;
+mod metadata;
+mod target;
+
+pub use aggregate::AggregateError;
+pub use handshake::{HANDSHAKE_RANDOM_BYTES, HandshakeError};
+pub use message::{MessageHeader, message_type};
+pub use metadata::StreamMetadata;
+pub use target::{TargetError, Token};
