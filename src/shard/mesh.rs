@@ -219,3 +219,104 @@ impl<M> Drop for MeshInbox<M> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+    use crate::shard::{Plan, spawn_shards, testing::on_one_shard};
+
+    #[test]
+    fn a_full_queue_hands_the_message_back_and_room_comes_with_reading() {
+        let mesh = mesh::<u32>(1, 2).unwrap();
+        on_one_shard(move |shard| {
+            let mesh = mesh.clone();
+            async move {
+                let outside = mesh.outside();
+                outside.try_send(0, 1).unwrap();
+                let (sender, mut inbox) = mesh.join(&shard).unwrap();
+                outside.try_send(0, 2).unwrap();
+                assert_eq!(outside.try_send(0, 3), Err(TrySendError::Full(3)));
+                sender.try_send(0, 10).unwrap();
+                let received = [inbox.recv().await, inbox.recv().await, inbox.recv().await];
+                assert_eq!(received, [(Origin::Shard(0), 10), (Origin::Outside, 1), (Origin::Outside, 2)]);
+                outside.try_send(0, 3).unwrap();
+                assert!(mesh.join(&shard).is_err());
+                drop(inbox);
+                assert_eq!(outside.try_send(0, 4), Err(TrySendError::Closed(4)));
+            }
+        });
+    }
+
+    /// Every message arrives once and in its sender's order, from a shard and from two threads at once.
+    #[test]
+    fn messages_of_many_senders_arrive_once_and_in_order() {
+        const MESSAGES_COUNT: u32 = 20_000;
+        let mesh = mesh::<(usize, u32)>(2, 64).unwrap();
+        let threads: Vec<_> = (1..=2)
+            .map(|sender| {
+                let outside = mesh.outside();
+                thread::spawn(move || {
+                    for number in 0..MESSAGES_COUNT {
+                        while outside.try_send(0, (sender, number)).is_err() {
+                            thread::yield_now();
+                        }
+                    }
+                })
+            })
+            .collect();
+        let plan = Plan { shards_count: 2, processors: Vec::new() };
+        let shards = spawn_shards(&plan, move |shard| {
+            let mesh = mesh.clone();
+            async move {
+                let (sender, mut inbox) = mesh.join(&shard).unwrap();
+                if shard.index() == 1 {
+                    for number in 0..MESSAGES_COUNT {
+                        while sender.try_send(0, (0, number)).is_err() {
+                            shard.ring_turn().await;
+                        }
+                    }
+                    return;
+                }
+                let mut expected = [0; 3];
+                for _ in 0..3 * MESSAGES_COUNT {
+                    let (origin, (sender, number)) = inbox.recv().await;
+                    assert_eq!(origin, if sender == 0 { Origin::Shard(1) } else { Origin::Outside });
+                    assert_eq!(number, expected[sender]);
+                    expected[sender] += 1;
+                }
+                assert_eq!(expected, [MESSAGES_COUNT; 3]);
+            }
+        });
+        shards.unwrap().join().unwrap();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+    }
+
+    /// A ball goes to and fro: every wake-up comes from the other shard, and one lost would end the game.
+    #[test]
+    fn no_wake_up_between_shards_is_lost() {
+        const ROUNDS_COUNT: u32 = 10_000;
+        let mesh = mesh::<u32>(2, 1).unwrap();
+        let plan = Plan { shards_count: 2, processors: Vec::new() };
+        let shards = spawn_shards(&plan, move |shard| {
+            let mesh = mesh.clone();
+            async move {
+                let (sender, mut inbox) = mesh.join(&shard).unwrap();
+                let other = 1 - shard.index();
+                if shard.index() == 0 {
+                    sender.try_send(other, 0).unwrap();
+                }
+                loop {
+                    let (_, round) = inbox.recv().await;
+                    // The last ball may find the other shard gone home.
+                    let _ = sender.try_send(other, round + 1);
+                    if round + 1 >= ROUNDS_COUNT {
+                        break;
+                    }
+                }
+            }
+        });
+        shards.unwrap().join().unwrap();
+    }
+}

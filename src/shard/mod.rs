@@ -24,3 +24,15 @@ pub use preflight::{PreflightError, Ready};
 pub use ring::Budget;
 pub use runtime::{Plan, Shard, ShardEnded, Shards, StartError, Stats, spawn_shards};
 pub use socket::Socket;
+
+#[cfg(test)]
+mod testing {
+    use super::{Plan, Shard, spawn_shards};
+
+    /// Runs `main` on one shard, which is not pinned, to its end.
+    pub(super) fn on_one_shard<F: Future<Output = ()> + 'static>(
+        main: impl Fn(Shard) -> F + Clone + Send + 'static,
+    ) {
+        spawn_shards(&Plan { shards_count: 1, processors: Vec::new() }, main).unwrap().join().unwrap();
+    }
+}

@@ -217,7 +217,104 @@ impl Landing {
 
 #[cfg(test)]
 mod tests {
+    use std::{cell::Cell, io::Write, os::unix::net::UnixStream};
+
     use super::*;
+    use crate::shard::testing::on_one_shard;
+
+    fn pair(shard: &Shard) -> (Socket, UnixStream) {
+        let (ours, peer) = UnixStream::pair().unwrap();
+        let socket = Socket::from_fd(shard, ours.into()).unwrap();
+        // A new socket is taken to be readable until a read has found nothing.
+        assert!(socket.try_recv(|_| ()).unwrap().is_none());
+        (socket, peer)
+    }
+
+    #[test]
+    fn a_wait_ends_with_the_part_with_bytes_with_the_peers_end_or_with_the_deadline() {
+        on_one_shard(|shard| async move {
+            let parked = Parked::new(&shard);
+            let (socket, mut peer) = pair(&shard);
+
+            let landing = (parked.clone(), shard.clone());
+            shard.spawn("lands", async move {
+                landing.1.sleep_until(0).await;
+                landing.0.land();
+            });
+            assert_eq!(parked.park(0, &socket).await, Woken::Landed);
+            assert_eq!(
+                parked.park(0, &socket).await,
+                Woken::Landed,
+                "a generation that is over ends it at once"
+            );
+
+            socket.set_deadline(shard.now().monotonic_us);
+            assert_eq!(parked.park(1, &socket).await, Woken::Expired);
+            socket.clear_deadline();
+
+            peer.write_all(b"next").unwrap();
+            assert_eq!(parked.park(1, &socket).await, Woken::Readable);
+            socket.recv(|_| ()).await.unwrap();
+            drop(peer);
+            assert_eq!(parked.park(1, &socket).await, Woken::Readable);
+            assert!(socket.is_hung_up());
+            assert_eq!(parked.waiting_count(), 0);
+        });
+    }
+
+    #[test]
+    fn bytes_that_keep_waking_a_viewer_do_not_grow_the_list() {
+        on_one_shard(|shard| async move {
+            let parked = Parked::new(&shard);
+            let (socket, mut peer) = pair(&shard);
+            let writer = shard.clone();
+            shard.spawn("peer", async move {
+                for _ in 0..20 {
+                    peer.write_all(b"x").unwrap();
+                    writer.sleep_until(0).await;
+                }
+            });
+            for _ in 0..20 {
+                assert_eq!(parked.park(0, &socket).await, Woken::Readable);
+                socket.recv(|_| ()).await.unwrap();
+            }
+            assert_eq!(parked.waiting_count(), 0);
+            assert!(parked.waiting.borrow().places.len() <= 1);
+        });
+    }
+
+    #[test]
+    fn a_crowd_larger_than_a_slice_is_woken_whole_each_time() {
+        const VIEWERS_COUNT: usize = 3 * WAKES_PER_TURN_MAX + 7;
+        const PARTS_COUNT: u64 = 5;
+        on_one_shard(|shard| async move {
+            let parked = Parked::new(&shard);
+            let woken = Rc::new(Cell::new(0));
+            for _ in 0..VIEWERS_COUNT {
+                let (parked, woken, shard) = (parked.clone(), Rc::clone(&woken), shard.clone());
+                let (socket, peer) = pair(&shard);
+                shard.spawn("viewer", async move {
+                    for part in 0..PARTS_COUNT {
+                        assert_eq!(parked.park(part, &socket).await, Woken::Landed);
+                        woken.set(woken.get() + 1);
+                    }
+                    drop(peer);
+                });
+            }
+            for part in 1..=PARTS_COUNT as usize {
+                while parked.waiting_count() < VIEWERS_COUNT {
+                    assert_eq!(shard.stats().panics.get(), 0);
+                    shard.ring_turn().await;
+                }
+                let turns = shard.stats().ring_turns.get();
+                parked.land();
+                while woken.get() < part * VIEWERS_COUNT {
+                    shard.ring_turn().await;
+                }
+                assert!(shard.stats().ring_turns.get() - turns >= 3, "slices have turns between them");
+            }
+        });
+    }
 
     fn list_of(count: usize) -> Vec<Option<Waker>> {
         vec![Some(Waker::noop().clone()); count]

@@ -7,7 +7,6 @@ use std::{
     io,
     os::fd::{AsFd, OwnedFd},
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::pin,
     rc::Rc,
     sync::{OnceLock, mpsc},
     task::{Poll, Waker},
@@ -279,17 +278,17 @@ impl Shard {
     /// A panic ends the task, is counted, and leaves one line in the log; the shard lives on.
     pub fn spawn(&self, name: &'static str, future: impl Future<Output = ()> + 'static) {
         let shard = self.clone();
+        // Boxed once: moved into an async block and pinned there, it would take its size twice.
+        let mut future = Box::pin(future);
         let task = async move {
             let stats = shard.stats();
             stats.tasks.set(stats.tasks.get() + 1);
-            let end = {
-                let mut future = pin!(future);
+            let end =
                 poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
                     Ok(poll) => poll.map(Ok),
                     Err(panic) => Poll::Ready(Err(panic)),
                 })
-                .await
-            };
+                .await;
             stats.tasks.set(stats.tasks.get() - 1);
             if let Err(panic) = end {
                 Stats::add_one(&stats.panics);
@@ -382,11 +381,7 @@ mod tests {
     };
 
     use super::*;
-
-    /// Runs `main` on one shard to its end.
-    fn on_one_shard<F: Future<Output = ()> + 'static>(main: impl Fn(Shard) -> F + Clone + Send + 'static) {
-        spawn_shards(&Plan::new(1), main).unwrap().join().unwrap();
-    }
+    use crate::shard::testing::on_one_shard;
 
     #[test]
     fn every_shard_runs_main_with_its_own_number() {

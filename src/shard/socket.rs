@@ -263,3 +263,191 @@ impl Place {
         send(&gathered[..count])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::RefCell, net::TcpStream, os::unix::net::UnixStream, rc::Rc, thread};
+
+    use super::*;
+    use crate::{
+        limits::RECV_BYTES_MAX,
+        shard::{Listener, bind, testing::on_one_shard},
+    };
+
+    /// A socket on the shard and its peer, which does not block.
+    fn pair(shard: &Shard) -> (Socket, UnixStream) {
+        let (ours, peer) = UnixStream::pair().unwrap();
+        peer.set_nonblocking(true).unwrap();
+        (Socket::from_fd(shard, ours.into()).unwrap(), peer)
+    }
+
+    /// Pseudo-random bytes, so that a lost or doubled one shows.
+    fn noise(bytes_count: usize) -> Vec<u8> {
+        let mut state = 0x2545_f491_u32;
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 17;
+            state ^= state << 5;
+            state as u8
+        };
+        (0..bytes_count).map(|_| next()).collect()
+    }
+
+    #[test]
+    fn bytes_are_received_as_they_come_and_the_end_is_told_again_and_again() {
+        on_one_shard(|shard| async move {
+            let (socket, mut peer) = pair(&shard);
+            assert!(socket.try_recv(|_| ()).unwrap().is_none());
+            let writer = shard.clone();
+            shard.spawn("peer", async move {
+                for text in ["one", "two"] {
+                    io::Write::write_all(&mut peer, text.as_bytes()).unwrap();
+                    writer.sleep_until(0).await;
+                }
+            });
+            for expected in ["one", "two", "", ""] {
+                assert_eq!(socket.recv(|bytes| bytes.to_vec()).await.unwrap(), expected.as_bytes());
+            }
+            assert!(socket.is_hung_up());
+            assert_eq!(socket.received_bytes(), 6);
+        });
+    }
+
+    #[test]
+    fn what_lies_behind_a_full_buffer_is_read_without_another_event() {
+        on_one_shard(|shard| async move {
+            let (socket, mut peer) = pair(&shard);
+            let sent = noise(RECV_BYTES_MAX + 10_000);
+            io::Write::write_all(&mut peer, &sent).unwrap();
+            let mut received = Vec::new();
+            while received.len() < sent.len() {
+                socket.recv(|bytes| received.extend_from_slice(bytes)).await.unwrap();
+            }
+            assert!(received == sent && socket.try_recv(|_| ()).unwrap().is_none());
+        });
+    }
+
+    /// Far more than a socket holds, in more slices than one call takes, to a peer that reads slowly.
+    #[test]
+    fn a_long_gather_list_arrives_whole_at_a_slow_reader() {
+        on_one_shard(|shard| async move {
+            let (socket, mut peer) = pair(&shard);
+            let sent = noise(3_000_000);
+            let mut slices: Vec<Vec<u8>> = sent.chunks(7_919).map(<[u8]>::to_vec).collect();
+            slices.insert(0, Vec::new());
+            slices.insert(70, Vec::new());
+            slices.push(Vec::new());
+            let received = Rc::new(RefCell::new(Vec::new()));
+            let (read, reader) = (Rc::clone(&received), shard.clone());
+            shard.spawn("reader", async move {
+                let mut buffer = vec![0; 100_000];
+                loop {
+                    match io::Read::read(&mut peer, &mut buffer) {
+                        Ok(0) => break,
+                        Ok(count) => read.borrow_mut().extend_from_slice(&buffer[..count]),
+                        Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+                    }
+                    if read.borrow().len() % 3 == 0 {
+                        reader.sleep_until(0).await;
+                    }
+                    reader.ring_turn().await;
+                }
+            });
+            socket.send_all(&slices).await.unwrap();
+            assert_eq!(socket.sent_bytes(), sent.len() as u64);
+            drop(socket);
+            while shard.stats().tasks.get() > 0 {
+                shard.ring_turn().await;
+            }
+            assert!(*received.borrow() == sent && shard.stats().panics.get() == 0);
+        });
+    }
+
+    #[test]
+    fn an_empty_gather_list_is_sent_at_once() {
+        on_one_shard(|shard| async move {
+            let (socket, _peer) = pair(&shard);
+            socket.send_all::<&[u8]>(&[]).await.unwrap();
+            socket.send_all(&[b"", b""]).await.unwrap();
+            assert_eq!(socket.sent_bytes(), 0);
+        });
+    }
+
+    #[test]
+    fn a_deadline_ends_a_wait_in_either_direction() {
+        on_one_shard(|shard| async move {
+            let (socket, _peer) = pair(&shard);
+            socket.set_deadline(shard.now().monotonic_us + 1);
+            assert_eq!(socket.recv(|_| ()).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+            socket.clear_deadline();
+            assert!(socket.try_recv(|_| ()).unwrap().is_none());
+            socket.set_deadline(shard.now().monotonic_us + 1);
+            let error = socket.send_all(&[noise(8 << 20)]).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        });
+    }
+
+    #[test]
+    fn writing_to_a_peer_that_is_gone_is_an_error_and_no_signal() {
+        on_one_shard(|shard| async move {
+            let (socket, peer) = pair(&shard);
+            drop(peer);
+            assert_eq!(socket.send_all(&[b"late"]).await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        });
+    }
+
+    #[test]
+    fn a_connection_moves_with_what_it_has_not_read() {
+        on_one_shard(|shard| async move {
+            let (socket, mut peer) = pair(&shard);
+            let registered = shard.descriptors_count();
+            io::Write::write_all(&mut peer, b"unread").unwrap();
+            let descriptor = socket.into_fd();
+            assert_eq!(shard.descriptors_count(), registered - 1);
+            let moved = Socket::from_fd(&shard, descriptor).unwrap();
+            assert_eq!(moved.recv(<[u8]>::len).await.unwrap(), 6);
+            moved.send_all(&[b"reply"]).await.unwrap();
+            let mut reply = [0; 5];
+            io::Read::read_exact(&mut peer, &mut reply).unwrap();
+            assert_eq!(&reply, b"reply");
+        });
+    }
+
+    /// Clients connect, send and vanish while others are served: every slot comes back.
+    #[test]
+    fn churning_connections_are_all_answered_and_leave_nothing_behind() {
+        const CLIENTS_COUNT: usize = 300;
+        on_one_shard(|shard| async move {
+            let mut listener = Listener::new(&shard, bind("127.0.0.1:0".parse().unwrap()).unwrap()).unwrap();
+            let address = listener.local_addr().unwrap();
+            let clients = thread::spawn(move || {
+                for number in 0..CLIENTS_COUNT {
+                    let mut stream = TcpStream::connect(address).unwrap();
+                    if number % 3 == 0 {
+                        continue;
+                    }
+                    io::Write::write_all(&mut stream, &[number as u8]).unwrap();
+                    let mut reply = [0];
+                    io::Read::read_exact(&mut stream, &mut reply).unwrap();
+                    assert_eq!(reply, [number as u8]);
+                }
+            });
+            for _ in 0..CLIENTS_COUNT {
+                let (socket, peer) = listener.accept().await.unwrap();
+                assert_eq!(socket.peer_addr().unwrap(), peer);
+                shard.spawn("echo", async move {
+                    while let Ok(bytes) = socket.recv(<[u8]>::to_vec).await
+                        && !bytes.is_empty()
+                        && socket.send_all(&[bytes]).await.is_ok()
+                    {}
+                });
+            }
+            while shard.stats().tasks.get() > 0 {
+                shard.ring_turn().await;
+            }
+            clients.join().unwrap();
+            assert_eq!(shard.stats().accepted.get(), CLIENTS_COUNT as u64);
+            assert_eq!((shard.descriptors_count(), shard.stats().panics.get()), (1, 0));
+        });
+    }
+}
