@@ -1,1 +1,38 @@
-//! Executors, sockets, parked viewers, shard-to-shard events.
+//! Executors, sockets, parked viewers, shard-to-shard messages.
+//!
+//! A shard is one glommio executor on one processor with one edge-triggered epoll set. glommio gives
+//! the executor, its timer and its ring; sockets are ours. Three rules keep it alive: the run queue
+//! drains (no task wakes itself, whoever has done its budget takes a [`Shard::ring_turn`]), tasks are
+//! detached and end by themselves, and every shard has its 5 ms tick.
+
+pub mod deadline;
+pub mod listener;
+pub mod mesh;
+pub mod parked;
+mod poll;
+pub mod preflight;
+mod ring;
+pub mod runtime;
+mod slab;
+pub mod socket;
+
+pub use deadline::Deadline;
+pub use listener::{BoundListener, Listener, bind, bind_all};
+pub use mesh::{Mesh, MeshInbox, MeshSender, Origin, TrySendError, mesh};
+pub use parked::{Park, Parked, Woken};
+pub use preflight::{PreflightError, Ready};
+pub use ring::Budget;
+pub use runtime::{Plan, Shard, ShardEnded, Shards, StartError, Stats, spawn_shards};
+pub use socket::Socket;
+
+#[cfg(test)]
+mod testing {
+    use super::{Plan, Shard, spawn_shards};
+
+    /// Runs `main` on one shard, which is not pinned, to its end.
+    pub(super) fn on_one_shard<F: Future<Output = ()> + 'static>(
+        main: impl Fn(Shard) -> F + Clone + Send + 'static,
+    ) {
+        spawn_shards(&Plan { shards_count: 1, processors: Vec::new() }, main).unwrap().join().unwrap();
+    }
+}
