@@ -230,3 +230,38 @@ pub const DEMO_BACKOFF_MS_MAX: u64 = 2_000;
 const _: () = assert!(DEMO_BACKOFF_MS_MIN < DEMO_BACKOFF_MS_MAX);
 /// Milliseconds that the encoder may fall behind before it skips frames instead of hurrying after them.
 pub const DEMO_LATE_MS_MAX: u64 = 500;
+
+// Origin --------------------------------------------------------------------------------------
+
+/// Bytes of a rendition's name in a URL (`v`, `a`, `av`; ladders will need `v12`).
+pub const RENDITION_NAME_BYTES_MAX: usize = 8;
+/// Renditions of one session.
+pub const RENDITIONS_MAX: usize = 8;
+/// Segments of one stream and shard whose gather lists are kept for the next viewer who asks.
+pub const SEGMENT_CHAINS_KEPT_MAX: usize = 16;
+/// Seconds a cache may keep media: its URL names these bytes for ever. At least six of the longest
+/// target duration (B.1).
+pub const MEDIA_MAX_AGE_S: u32 = 3600;
+/// Seconds a cache may keep the multivariant playlist: the next publish brings another one.
+pub const MULTIVARIANT_MAX_AGE_S: u32 = 1;
+/// Bytes of frames kept while a publisher is learnt: 12 s of a GOP at 40 Mbit/s. Beyond it what is known must do.
+pub const LEARNING_BYTES_MAX: usize = 60 * 1024 * 1024;
+/// How long the first video frames are awaited to tell their grid, microseconds: nine frames at 10 frames a second.
+pub const LEARNING_CADENCE_US_MAX: u64 = 1_000_000;
+/// How often one frame may ask for a hole to be filled before it.
+pub const FILL_ROUNDS_MAX: usize = 4;
+/// Milliseconds of sound kept while the first picture is awaited.
+pub const LEARNING_AUDIO_LEAD_MS: i64 = 2_000;
+/// A publisher without media for this long, microseconds, yields its key to a second one with a valid token.
+pub const TAKEOVER_SILENCE_US: u64 = 2_000_000;
+/// Milliseconds after which retired media is offered to the buffer pool: every shard has let go of it by then.
+pub const RECLAIM_DELAY_MS: u64 = 1_000;
+
+// API -----------------------------------------------------------------------------------------
+
+/// Bytes of a request body: the longest is a publish call.
+pub const API_BODY_BYTES_MAX: u64 = 16 * 1024;
+/// Characters of a stream key in a body, before it is parsed as a name.
+pub const API_STREAM_KEY_CHARS_MAX: usize = 3 * (NAME_SEGMENT_CHARS_MAX + 1);
+/// Codecs looked at when a session is described.
+pub const API_DETAILS_CODECS_MAX: usize = 8;

@@ -1,1 +1,339 @@
-//! The JSON interface.
+//! The JSON interface: which calls there are, what they are told, what they answer. Performing them is
+//! the shard's.
+
+use serde::{Deserialize, Serialize};
+
+use crate::http::{Body, Cache, Method, Response, Status, content_type};
+use crate::limits::{API_DETAILS_CODECS_MAX, API_STREAM_KEY_CHARS_MAX};
+use crate::media::StreamName;
+
+/// The application of a stream that is named by its key alone.
+pub const APP_DEFAULT: &str = "live";
+
+/// A call of the interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Call {
+    /// `GET /api/ping`
+    Ping,
+    /// `GET /health`
+    Health,
+    /// `GET /ready`
+    Ready,
+    /// `GET /metrics`
+    Metrics,
+    /// `GET /api/v1/streams`
+    Streams,
+    /// `GET /api/v1/streams/KEY`
+    Stream(StreamName),
+    /// `POST /api/v1/streams/KEY/stop`
+    Stop(StreamName),
+    /// `POST /api/v1/publish`
+    Publish,
+}
+
+/// What a path of the interface leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Route {
+    /// Not one of ours.
+    None,
+    /// A call.
+    Call(Call),
+    /// One of ours, under another method.
+    WrongMethod {
+        /// For `Allow`.
+        allowed: &'static str,
+    },
+    /// One of ours, with a name that no stream can have.
+    BadName,
+}
+
+impl Route {
+    /// Finds the call. `path` is percent-decoded.
+    pub fn find(method: Method, path: &str) -> Self {
+        let reading = |call| match method {
+            Method::Get | Method::Head => Self::Call(call),
+            _ => Self::WrongMethod { allowed: "GET, HEAD, OPTIONS" },
+        };
+        let changing = |call| match method {
+            Method::Post => Self::Call(call),
+            _ => Self::WrongMethod { allowed: "POST, OPTIONS" },
+        };
+        match path {
+            "/api/ping" => reading(Call::Ping),
+            "/health" => reading(Call::Health),
+            "/ready" => reading(Call::Ready),
+            "/metrics" => reading(Call::Metrics),
+            "/api/v1/streams" => reading(Call::Streams),
+            "/api/v1/publish" => changing(Call::Publish),
+            _ => {
+                let Some(rest) = path.strip_prefix("/api/v1/streams/") else { return Self::None };
+                let (key, stop) = match rest.strip_suffix("/stop") {
+                    Some(key) => (key, true),
+                    None => (rest, false),
+                };
+                match stream_name(key) {
+                    Some(name) if stop => changing(Call::Stop(name)),
+                    Some(name) => reading(Call::Stream(name)),
+                    None => Self::BadName,
+                }
+            }
+        }
+    }
+}
+
+/// `KEY` is live/KEY; `APP/KEY` is itself.
+pub fn stream_name(key: &str) -> Option<StreamName> {
+    if key.contains('/') { StreamName::parse(key).ok() } else { StreamName::new(APP_DEFAULT, key).ok() }
+}
+
+/// One stream in the public list: its names and state, nothing else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StreamSummary {
+    /// The key; what the predecessor called it.
+    pub stream_key: String,
+    /// `app/key`
+    pub name: String,
+    /// `starting`, `live`, `waiting` or `ended`.
+    pub state: &'static str,
+    /// True while a publisher is there.
+    pub active: bool,
+    /// With the admin key only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub details: Option<StreamDetails>,
+}
+
+/// What the admin key shows of a stream.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StreamDetails {
+    /// When its session started, Unix milliseconds.
+    pub started_at_unix_ms: Option<u64>,
+    /// The publisher's address, without its port.
+    pub publisher_address: Option<String>,
+    /// What the encoder calls itself.
+    pub encoder: Option<String>,
+    /// RFC 6381 string.
+    pub video_codec: Option<String>,
+    /// RFC 6381 string.
+    pub audio_codec: Option<String>,
+    /// `WIDTHxHEIGHT` after cropping.
+    pub resolution: Option<String>,
+    /// Frames per 1,000 seconds.
+    pub frame_rate_milli: Option<u32>,
+    /// Received in the last second, bits a second.
+    pub bitrate_bits: u64,
+    /// Connections that read the first rendition in the last two target durations, all shards.
+    pub viewers: u64,
+    /// TARGETDURATION, seconds.
+    pub target_duration_s: Option<u32>,
+    /// PART-TARGET, milliseconds.
+    pub part_target_ms: Option<u32>,
+    /// The encoder's clock against ours, parts per million.
+    pub drift_ppm: Option<i32>,
+    /// Repairs of time: frames whose time was missing, moved or thrown away.
+    pub repairs: u64,
+    /// Discontinuities in the publisher's time.
+    pub discontinuities: u64,
+    /// Segments cut without a keyframe, since the GOP exceeds the target duration.
+    pub forced_cuts: u64,
+    /// A codec that was sent and is not taken.
+    pub unsupported: Option<String>,
+}
+
+#[derive(Serialize)]
+struct StreamList<'a> {
+    streams: &'a [StreamSummary],
+    count: usize,
+}
+
+/// Answers the list.
+pub fn streams(list: &[StreamSummary]) -> Response {
+    json(Status::Ok, &StreamList { streams: list, count: list.len() })
+}
+
+/// Answers one stream.
+pub fn stream(summary: &StreamSummary) -> Response {
+    json(Status::Ok, summary)
+}
+
+/// Answers a stop.
+pub fn stopped(name: &StreamName) -> Response {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Stopped<'a> {
+        stream_key: &'a str,
+        name: &'a str,
+        state: &'static str,
+    }
+    json(Status::Ok, &Stopped { stream_key: name.key(), name: name.as_str(), state: "stopping" })
+}
+
+/// Answers a ping.
+pub fn pong() -> Response {
+    #[derive(Serialize)]
+    struct Pong {
+        message: &'static str,
+    }
+    json(Status::Ok, &Pong { message: "pong" })
+}
+
+/// Answers `/health`: the process answers.
+pub fn health() -> Response {
+    json(Status::Ok, &StatusText { status: "ok" })
+}
+
+/// Answers `/ready`: false while the server drains.
+pub fn ready(is_ready: bool) -> Response {
+    if is_ready {
+        json(Status::Ok, &StatusText { status: "ready" })
+    } else {
+        json(Status::Unavailable, &StatusText { status: "draining" })
+    }
+}
+
+#[derive(Serialize)]
+struct StatusText {
+    status: &'static str,
+}
+
+/// The body of `POST /api/v1/publish`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PublishRequest {
+    /// KEY or APP/KEY.
+    pub stream_key: String,
+    /// Seconds that the token is valid for; the configured default without it.
+    #[serde(default)]
+    pub expires_in: Option<u64>,
+}
+
+impl PublishRequest {
+    /// Parses the body.
+    ///
+    /// # Errors
+    /// The response to send: what is wrong with it, without repeating it.
+    pub fn parse(body: &[u8]) -> Result<(StreamName, Option<u64>), Response> {
+        let request: Self = serde_json::from_slice(body).map_err(|error| {
+            failure(Status::BadRequest, &format!("the body is not {{\"streamKey\": KEY, \"expiresIn\": SECONDS}}: {:?} at line {} column {}", error.classify(), error.line(), error.column()))
+        })?;
+        if request.stream_key.len() > API_STREAM_KEY_CHARS_MAX {
+            return Err(failure(Status::BadRequest, "streamKey is too long"));
+        }
+        let name = stream_name(&request.stream_key).ok_or_else(|| {
+            failure(Status::BadRequest, "streamKey must be KEY or APP/KEY of A-Z a-z 0-9 . _ -, not beginning with . _ -")
+        })?;
+        Ok((name, request.expires_in))
+    }
+}
+
+/// The answer of `POST /api/v1/publish`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PublishGrant {
+    /// Ready to publish to, token included.
+    pub publish_url: String,
+    /// As it was asked for.
+    pub stream_key: String,
+    /// The token alone.
+    pub token: String,
+    /// RFC 3339, UTC.
+    pub expires_at: String,
+}
+
+/// Answers a publish call.
+pub fn granted(grant: &PublishGrant) -> Response {
+    json(Status::Ok, grant)
+}
+
+/// Answers with `{"error": text}`.
+pub fn failure(status: Status, text: &str) -> Response {
+    #[derive(Serialize)]
+    struct Failure<'a> {
+        error: &'a str,
+    }
+    json(status, &Failure { error: text })
+}
+
+/// Seconds since the Unix epoch as RFC 3339 in UTC.
+pub fn rfc3339(unix_s: u64) -> String {
+    let (days, second) = (unix_s / 86_400, unix_s % 86_400);
+    // Days to a civil date, with years that begin in March so that the leap day is the last one.
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    format!(
+        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z",
+        second / 3600,
+        second / 60 % 60,
+        second % 60
+    )
+}
+
+fn json(status: Status, value: &impl Serialize) -> Response {
+    match serde_json::to_vec(value) {
+        Ok(mut body) => {
+            body.push(b'\n');
+            Response { status, ..Response::ok(content_type::JSON, Cache::NoStore, Body::One(body.into())) }
+        }
+        Err(_) => Response::error(Status::InternalError, "the answer could not be written\n"),
+    }
+}
+
+/// Splits a session's codecs into the first video and the first audio one.
+pub fn split_codecs(codecs: &str) -> (Option<String>, Option<String>) {
+    let mut video = None;
+    let mut audio = None;
+    for codec in codecs.split(',').take(API_DETAILS_CODECS_MAX) {
+        let of_kind = if codec.starts_with("mp4a") { &mut audio } else { &mut video };
+        of_kind.get_or_insert_with(|| codec.to_owned());
+    }
+    (video, audio)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_calls_and_refuses_the_wrong_method() {
+        let name = StreamName::new("live", "demo").unwrap();
+        for (method, path, expected) in [
+            (Method::Get, "/health", Route::Call(Call::Health)),
+            (Method::Get, "/api/v1/streams/demo", Route::Call(Call::Stream(name.clone()))),
+            (Method::Post, "/api/v1/streams/live/demo/stop", Route::Call(Call::Stop(name))),
+            (Method::Get, "/api/v1/publish", Route::WrongMethod { allowed: "POST, OPTIONS" }),
+            (Method::Post, "/metrics", Route::WrongMethod { allowed: "GET, HEAD, OPTIONS" }),
+            (Method::Get, "/api/v1/streams/../x", Route::BadName),
+            (Method::Get, "/api/v2/streams", Route::None),
+        ] {
+            assert_eq!(Route::find(method, path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_publish_body_is_checked_and_never_repeated() {
+        let (name, expires) = PublishRequest::parse(br#"{"streamKey":"demo","expiresIn":60}"#).unwrap();
+        assert_eq!((name.as_str(), expires), ("live/demo", Some(60)));
+        for body in [&b""[..], b"{}", b"[]", br#"{"streamKey":"../x"}"#, br#"{"streamKey":"a","x":1}"#] {
+            assert_eq!(PublishRequest::parse(body).unwrap_err().status, Status::BadRequest);
+        }
+    }
+
+    #[test]
+    fn writes_rfc_3339() {
+        for (unix_s, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_795_347_296, "2026-11-22T11:34:56Z"),
+            (4_107_542_399, "2100-02-28T23:59:59Z"),
+        ] {
+            assert_eq!(rfc3339(unix_s), text);
+        }
+    }
+}

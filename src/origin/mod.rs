@@ -1,1 +1,10 @@
 //! One publisher's ingest, one stream as one shard sees it, media requests to responses.
+
+pub mod home;
+pub mod ingest;
+pub mod learning;
+pub mod live;
+pub mod published;
+pub mod resource;
+pub mod tracks;
+pub mod view;

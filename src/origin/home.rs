@@ -1,0 +1,554 @@
+//! A stream at its home shard: who publishes it, which session it is in, what its viewers are told.
+//! Only the home creates, arbitrates, numbers and ends a stream.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::ingest::{Ingest, IngestError, Step};
+use super::learning::{Learning, Learnt};
+use super::live::{Live, LiveError, SessionSettings};
+use super::published::Published;
+use super::view::{View, Wake};
+use crate::fmp4::BufferPool;
+use crate::hls::numbering::{FrozenSession, Numbering, StreamRecord};
+use crate::hls::plan::{Plan, PlanError, Wishes};
+use crate::hls::window::EventError;
+use crate::hls::{EventBody, RenditionId, SessionId, StreamEvent, bandwidth};
+use crate::limits::{RECLAIM_DELAY_MS, TAKEOVER_SILENCE_US};
+use crate::media::{MediaRef, Now, StreamName, TrackKind};
+use crate::rtmp::{MediaFragment, StreamMetadata};
+
+/// Settings of a stream, from the configuration of the moment it is created.
+#[derive(Debug, Clone, Copy)]
+pub struct HomeSettings {
+    /// Wished part and segment lengths.
+    pub wishes: Wishes,
+    /// What every session is started with.
+    pub session: SessionSettings,
+    /// The encoder's GOP, when the operator has said it.
+    pub gop_ms: Option<u32>,
+    /// How long a stream waits for a publisher that said goodbye, microseconds.
+    pub unpublish_grace_us: u64,
+    /// How long it waits for one whose connection just ended, microseconds.
+    pub reconnect_grace_us: u64,
+}
+
+/// Names a publisher within its stream's home.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PublisherId(pub u64);
+
+/// What a second publisher of a key is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Challenge {
+    /// Nobody publishes: attach.
+    Free,
+    /// The one that publishes has been silent too long: cut it off, then attach.
+    TakeOver,
+    /// The one that publishes is alive: BadName.
+    Busy,
+    /// Too early to tell: ask again.
+    Wait,
+}
+
+/// How a publisher left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Departure {
+    /// FCUnpublish, deleteStream or closeStream.
+    Unpublished,
+    /// The connection just ended.
+    Lost,
+}
+
+/// Where a stream is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamState {
+    /// Nobody publishes; an ended session may still be played out.
+    Ended,
+    /// A publisher is there and is being learnt.
+    Starting,
+    /// A publisher is there and its session grows.
+    Live,
+    /// The session waits for its publisher to return.
+    Waiting,
+}
+
+impl StreamState {
+    /// As the API says it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ended => "ended",
+            Self::Starting => "starting",
+            Self::Live => "live",
+            Self::Waiting => "waiting",
+        }
+    }
+}
+
+/// What ends a publisher. The stream itself is in order again when it is returned.
+#[derive(Debug, thiserror::Error)]
+pub enum HomeError {
+    /// Its media cannot be taken.
+    #[error(transparent)]
+    Ingest(#[from] IngestError),
+    /// Its frames cannot be written.
+    #[error(transparent)]
+    Live(#[from] LiveError),
+    /// No session can be made of its tracks.
+    #[error("no session can be made of these tracks: {0}")]
+    Plan(#[from] PlanError),
+    /// The window refused what we made: our mistake, or a bound.
+    #[error("the window refused an event: {0}")]
+    Window(#[from] EventError),
+    /// The stream keeps too many bytes, even with its shortest window.
+    #[error("the stream keeps {found} bytes of media, {allowed} are allowed: lower the bit rate or raise hls.retained_bytes_max")]
+    RetainedBytes {
+        /// Bytes kept.
+        found: u64,
+        /// Bytes allowed.
+        allowed: u64,
+    },
+}
+
+/// What a call changed, for the shard to pass on.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// For every shard that follows the stream, in order.
+    pub events: Vec<StreamEvent>,
+    /// Who is to be woken here.
+    pub wakes: Vec<Wake>,
+    /// To be kept over a restart.
+    pub record: Option<StreamRecord>,
+}
+
+/// One stream at its home.
+#[derive(Debug)]
+pub struct Home {
+    name: StreamName,
+    settings: HomeSettings,
+    numbering: Numbering,
+    /// Values of the session before a restart, kept if the publisher fits them.
+    frozen: Option<FrozenSession>,
+    view: View,
+    live: Option<Live>,
+    publisher: Option<Publisher>,
+    /// The session waits for its publisher until then, monotonic microseconds.
+    grace_until_us: Option<u64>,
+    /// Ended sessions and when they are forgotten, Unix milliseconds.
+    retiring: VecDeque<(SessionId, u64)>,
+    /// Media out of retention, on its way back to the pool, with the time it left, Unix milliseconds.
+    retired: VecDeque<(u64, Bytes)>,
+    published: Arc<Published>,
+    /// Time of the newest event, Unix milliseconds.
+    event_unix_ms: u64,
+    output: Output,
+}
+
+#[derive(Debug)]
+struct Publisher {
+    id: PublisherId,
+    ingest: Ingest,
+    last_media_us: u64,
+}
+
+impl Home {
+    /// A stream about which only its last record is known.
+    pub fn new(
+        name: StreamName,
+        settings: HomeSettings,
+        random: u16,
+        record: Option<&StreamRecord>,
+        now: Now,
+    ) -> Self {
+        Self {
+            name,
+            settings,
+            numbering: Numbering::new(now.unix_us / 1000, random, record),
+            frozen: record.and_then(|record| record.session.clone()),
+            view: View::new(),
+            live: None,
+            publisher: None,
+            grace_until_us: None,
+            retiring: VecDeque::new(),
+            retired: VecDeque::new(),
+            published: Arc::default(),
+            event_unix_ms: 0,
+            output: Output::default(),
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &StreamName {
+        &self.name
+    }
+
+    /// What its viewers on the home shard see.
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// As [`Home::view`], to answer from.
+    pub fn view_mut(&mut self) -> &mut View {
+        &mut self.view
+    }
+
+    /// The session that is published or waits.
+    pub fn live(&self) -> Option<&Live> {
+        self.live.as_ref()
+    }
+
+    /// The newest numbers, for the shards that follow.
+    pub fn published(&self) -> &Arc<Published> {
+        &self.published
+    }
+
+    /// Where the stream is in its life.
+    pub fn state(&self) -> StreamState {
+        match (&self.publisher, &self.live) {
+            (Some(publisher), Some(_)) if publisher.ingest.is_live() => StreamState::Live,
+            (Some(_), _) => StreamState::Starting,
+            (None, Some(_)) => StreamState::Waiting,
+            (None, None) => StreamState::Ended,
+        }
+    }
+
+    /// True when nothing of the stream is left but its numbers.
+    pub fn is_over(&self) -> bool {
+        self.publisher.is_none() && self.live.is_none() && self.retiring.is_empty()
+    }
+
+    /// The numbers, for a stream that is to be forgotten.
+    pub fn record(&self) -> StreamRecord {
+        self.numbering.record()
+    }
+
+    /// May one that has waited since `since_us` publish?
+    pub fn challenge(&self, since_us: u64, now: Now) -> Challenge {
+        match &self.publisher {
+            None => Challenge::Free,
+            Some(publisher) if publisher.last_media_us > since_us => Challenge::Busy,
+            Some(publisher) if now.monotonic_us >= publisher.last_media_us + TAKEOVER_SILENCE_US => {
+                Challenge::TakeOver
+            }
+            Some(_) => Challenge::Wait,
+        }
+    }
+
+    /// A publisher begins. [`Home::challenge`] allowed it.
+    ///
+    /// # Errors
+    /// [`HomeError::Window`].
+    pub fn attach(&mut self, id: PublisherId, now: Now) -> Result<(), HomeError> {
+        debug_assert!(self.publisher.is_none());
+        self.grace_until_us = None;
+        self.publisher =
+            Some(Publisher { id, ingest: Ingest::new(self.new_learning()), last_media_us: now.monotonic_us });
+        if self.live.is_none() && self.view.window().current().is_some() {
+            // Who comes now must not be sent into the session that has ended.
+            self.emit(EventBody::Announce, now)?;
+        }
+        Ok(())
+    }
+
+    /// onMetaData.
+    pub fn metadata(&mut self, id: PublisherId, metadata: &StreamMetadata) {
+        if let Some(publisher) = self.publisher.as_mut().filter(|publisher| publisher.id == id) {
+            publisher.ingest.metadata(metadata);
+        }
+    }
+
+    /// A fragment of an audio or video message. Ignored when `id` no longer publishes.
+    ///
+    /// # Errors
+    /// [`HomeError`]: end this publisher's connection, then [`Home::detach`] it.
+    pub fn media(
+        &mut self,
+        id: PublisherId,
+        fragment: &MediaFragment<'_>,
+        now: Now,
+        pool: &mut BufferPool,
+    ) -> Result<(), HomeError> {
+        let Some(publisher) = self.publisher.as_mut().filter(|publisher| publisher.id == id) else {
+            return Ok(());
+        };
+        publisher.last_media_us = now.monotonic_us;
+        let step = publisher.ingest.media(fragment, self.live.as_mut(), now, pool)?;
+        self.advance(step, now, pool)
+    }
+
+    /// The message of which fragments came will not be completed.
+    ///
+    /// # Errors
+    /// As [`Home::media`].
+    pub fn media_aborted(
+        &mut self,
+        id: PublisherId,
+        kind: TrackKind,
+        now: Now,
+        pool: &mut BufferPool,
+    ) -> Result<(), HomeError> {
+        if let Some(publisher) = self.publisher.as_mut().filter(|publisher| publisher.id == id) {
+            publisher.ingest.media_aborted(kind, self.live.as_mut(), now, pool)?;
+        }
+        self.drain_live(now)
+    }
+
+    /// The publisher is gone: its session closes what is open and waits. Nothing happens when `id` no
+    /// longer publishes.
+    pub fn detach(&mut self, id: PublisherId, departure: Departure, now: Now, pool: &mut BufferPool) {
+        if self.publisher.as_ref().is_none_or(|publisher| publisher.id != id) {
+            return;
+        }
+        self.publisher = None;
+        if self.live.is_none() {
+            return;
+        }
+        let grace_us = match departure {
+            Departure::Unpublished => self.settings.unpublish_grace_us,
+            Departure::Lost => self.settings.reconnect_grace_us,
+        };
+        let closed = self.close_live(grace_us > 0, now, pool);
+        if grace_us == 0 || closed.is_err() {
+            self.end_session(now, pool);
+        } else {
+            self.grace_until_us = Some(now.monotonic_us + grace_us);
+        }
+    }
+
+    /// Ends the stream at once, publisher or not.
+    pub fn stop(&mut self, now: Now, pool: &mut BufferPool) {
+        self.publisher = None;
+        if self.live.is_some() {
+            // What the close cannot list is lost with the session either way.
+            let _ = self.close_live(false, now, pool);
+            self.end_session(now, pool);
+        }
+    }
+
+    /// When [`Home::handle_time`] wants to be called, monotonic microseconds.
+    pub fn deadline_us(&self, now: Now) -> Option<u64> {
+        let live = self.live.as_ref().and_then(Live::deadline_us);
+        let learning = self.publisher.as_ref().and_then(|publisher| publisher.ingest.deadline_us());
+        let retire = self.retiring.front().map(|(_, at_unix_ms)| {
+            now.monotonic_us + (at_unix_ms * 1000).saturating_sub(now.unix_us)
+        });
+        [live, learning, retire, self.grace_until_us].into_iter().flatten().min()
+    }
+
+    /// Lists what is late, ends what has waited long enough, forgets what is over.
+    ///
+    /// # Errors
+    /// [`HomeError`]: end the publisher's connection.
+    pub fn handle_time(&mut self, now: Now, pool: &mut BufferPool) -> Result<(), HomeError> {
+        if let Some(live) = &mut self.live {
+            live.handle_time(now, pool)?;
+        }
+        self.drain_live(now)?;
+        if let Some(publisher) = &mut self.publisher
+            && let Some(step) = publisher.ingest.handle_time(now)
+        {
+            self.advance(step, now, pool)?;
+        }
+        if self.grace_until_us.is_some_and(|until| now.monotonic_us >= until) {
+            self.end_session(now, pool);
+        }
+        while let Some(&(session, at_unix_ms)) = self.retiring.front() {
+            if now.unix_us / 1000 < at_unix_ms {
+                break;
+            }
+            self.retiring.pop_front();
+            self.emit(EventBody::Retire(session), now)?;
+        }
+        self.reclaim(now, pool);
+        Ok(())
+    }
+
+    /// What changed since the last call.
+    pub fn take_output(&mut self) -> Output {
+        std::mem::take(&mut self.output)
+    }
+
+    fn new_learning(&self) -> Learning {
+        let segment_ms = self.settings.wishes.segment_ms;
+        if self.live.is_some() || self.frozen.is_some() {
+            Learning::for_session(segment_ms)
+        } else {
+            Learning::new(self.settings.gop_ms, segment_ms)
+        }
+    }
+
+    /// Follows what the ingest found out.
+    fn advance(&mut self, step: Step, now: Now, pool: &mut BufferPool) -> Result<(), HomeError> {
+        match step {
+            Step::Continue => {}
+            Step::Relearn => {
+                self.close_live(true, now, pool)?;
+                let learning = self.new_learning();
+                if let Some(publisher) = &mut self.publisher {
+                    publisher.ingest.learn(learning);
+                }
+            }
+            Step::NewSession => {
+                // What the close cannot list is lost with the session either way.
+                let _ = self.close_live(false, now, pool);
+                self.end_session(now, pool);
+                let learning = self.new_learning();
+                if let Some(publisher) = &mut self.publisher {
+                    publisher.ingest.learn(learning);
+                }
+            }
+            Step::Learnt(learnt) => self.learnt(*learnt, now, pool)?,
+        }
+        self.drain_live(now)
+    }
+
+    fn learnt(&mut self, learnt: Learnt, now: Now, pool: &mut BufferPool) -> Result<(), HomeError> {
+        let muxed = self.settings.session.muxed && learnt.stream.tracks.len() > 1;
+        let planned = learnt.stream.planned(muxed);
+        if let Some(live) = &mut self.live {
+            let same_kinds = live.plan().tracks.iter().map(|track| track.kind).eq(learnt.stream.kinds());
+            if same_kinds && live.plan().fits(&planned) {
+                live.resume(&learnt.stream, learnt.anchor_ms);
+                return self.replay(learnt, now, pool);
+            }
+            self.end_session(now, pool);
+            return self.learn_again(learnt, now, pool);
+        }
+        let plan = match self.frozen.take() {
+            Some(frozen) => {
+                match Plan::continued(&frozen, self.settings.wishes, &planned)? {
+                    Some(plan) => plan,
+                    None => return self.learn_again(learnt, now, pool),
+                }
+            }
+            None => Plan::new(self.settings.wishes, learnt.gop_ms, &planned)?,
+        };
+        let numbers = self.numbering.start_session(
+            now.unix_us / 1000,
+            plan.target_duration_s,
+            plan.part_target_ms,
+            self.settings.session.prefill_gap_segments,
+        );
+        self.live = Some(Live::new(
+            plan,
+            &learnt.stream,
+            numbers,
+            &self.numbering,
+            &self.settings.session,
+            learnt.anchor_ms,
+        ));
+        self.drain_live(now)?;
+        self.replay(learnt, now, pool)
+    }
+
+    /// The values of an earlier session do not fit: learn what a new one needs, from the same frames.
+    fn learn_again(&mut self, learnt: Learnt, now: Now, pool: &mut BufferPool) -> Result<(), HomeError> {
+        let learning =
+            Learning::again(learnt, self.settings.gop_ms, self.settings.wishes.segment_ms, now);
+        let Some(publisher) = &mut self.publisher else { return Ok(()) };
+        publisher.ingest.learn(learning);
+        match publisher.ingest.handle_time(now) {
+            Some(step) => self.advance(step, now, pool),
+            None => Ok(()),
+        }
+    }
+
+    /// The frames of the learning go the way of all others.
+    fn replay(&mut self, learnt: Learnt, now: Now, pool: &mut BufferPool) -> Result<(), HomeError> {
+        let Some(live) = &mut self.live else { return Ok(()) };
+        for frame in learnt.frames {
+            live.frame_begins(&frame.begin, frame.timestamp_ms, now, pool)?;
+            live.frame_bytes(frame.begin.kind, &frame.bytes)?;
+            live.frame_ends(frame.begin.kind, frame.idr, true, now, pool)?;
+        }
+        if let Some(publisher) = &mut self.publisher {
+            publisher.ingest.go_live();
+        }
+        self.drain_live(now)
+    }
+
+    fn close_live(
+        &mut self,
+        discontinuity_follows: bool,
+        now: Now,
+        pool: &mut BufferPool,
+    ) -> Result<(), HomeError> {
+        if let Some(live) = &mut self.live {
+            live.close(discontinuity_follows, now, pool)?;
+        }
+        self.drain_live(now)
+    }
+
+    fn end_session(&mut self, now: Now, pool: &mut BufferPool) {
+        self.grace_until_us = None;
+        let Some(mut live) = self.live.take() else { return };
+        live.release(pool);
+        let session = live.start().session;
+        if self.emit(EventBody::End, now).is_ok() {
+            let until_unix_ms = self.event_unix_ms + self.view.window().playlist_ms(session);
+            self.retiring.push_back((session, until_unix_ms));
+        }
+    }
+
+    fn drain_live(&mut self, now: Now) -> Result<(), HomeError> {
+        let Some(live) = &mut self.live else { return Ok(()) };
+        let session = live.start().session;
+        let allowed = live.start().retained_bytes_max;
+        for body in live.take_events() {
+            let closes = matches!(body, EventBody::Close(_) | EventBody::PartAndClose(..));
+            self.emit(body, now)?;
+            if closes && !self.view.window().is_playable(session)
+                && let Some(declared) = bandwidth::declare(self.view.window(), session)
+            {
+                self.emit(
+                    EventBody::Playable {
+                        bandwidth_bits: declared.bandwidth_bits,
+                        average_bandwidth_bits: declared.average_bandwidth_bits,
+                    },
+                    now,
+                )?;
+            }
+        }
+        if self.view.window().over_bound() {
+            let found = self.view.window().retained_bytes();
+            return Err(HomeError::RetainedBytes { found, allowed });
+        }
+        Ok(())
+    }
+
+    /// Applies an event here first; only then does anybody else hear of it.
+    fn emit(&mut self, body: EventBody, now: Now) -> Result<(), HomeError> {
+        self.event_unix_ms = self.event_unix_ms.max(now.unix_us / 1000);
+        let is_cut = match &body {
+            EventBody::Close(close) | EventBody::PartAndClose(_, close) => close.rendition == RenditionId(0),
+            EventBody::Start(_) | EventBody::End => true,
+            _ => false,
+        };
+        let event = StreamEvent { at_unix_ms: self.event_unix_ms, body };
+        let wake = self.view.apply(&event)?;
+        self.numbering.observe(&event);
+        self.published.observe(&event);
+        for MediaRef::Memory(bytes) in self.view.take_retired() {
+            self.retired.push_back((self.event_unix_ms, bytes));
+        }
+        if is_cut {
+            self.output.record = Some(self.numbering.record());
+        }
+        self.output.wakes.push(wake);
+        self.output.events.push(event);
+        Ok(())
+    }
+
+    /// Other shards let go of retired media a moment after us; the pool can have it when they did.
+    fn reclaim(&mut self, now: Now, pool: &mut BufferPool) {
+        while let Some((at_unix_ms, _)) = self.retired.front() {
+            if now.unix_us / 1000 < at_unix_ms + RECLAIM_DELAY_MS {
+                return;
+            }
+            if let Some((_, bytes)) = self.retired.pop_front() {
+                pool.reclaim(bytes);
+            }
+        }
+    }
+}

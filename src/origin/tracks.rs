@@ -1,0 +1,114 @@
+//! What was learnt of a publisher's tracks, and how they are laid out in renditions.
+
+use crate::codec::CodecConfig;
+use crate::hls::plan::LearntTrack;
+use crate::hls::{Rendition, RenditionId, VideoRange};
+use crate::media::cadence::Cadence;
+use crate::media::{TrackId, TrackKind};
+
+/// H.273 transfer characteristics of the two HDR systems.
+const TRANSFER_PQ: u8 = 16;
+const TRANSFER_HLG: u8 = 18;
+
+/// One track as it was learnt.
+#[derive(Debug, Clone)]
+pub struct StreamTrack {
+    /// Video or audio.
+    pub kind: TrackKind,
+    /// How its frames follow one another.
+    pub cadence: Cadence,
+    /// What they are decoded with.
+    pub config: CodecConfig,
+}
+
+/// All tracks of a publisher, video first; `tracks[i]` is TrackId(i).
+#[derive(Debug, Clone, Default)]
+pub struct LearntStream {
+    /// One or two.
+    pub tracks: Vec<StreamTrack>,
+}
+
+impl LearntStream {
+    /// By TrackId.
+    pub fn cadences(&self) -> Vec<Cadence> {
+        self.tracks.iter().map(|track| track.cadence).collect()
+    }
+
+    /// For the plan: the tracks with the renditions they go to.
+    pub fn planned(&self, muxed: bool) -> Vec<LearntTrack> {
+        let planned = self.tracks.iter().enumerate().map(|(index, track)| LearntTrack {
+            track: TrackId(index as u8),
+            rendition: if muxed { RenditionId(0) } else { rendition_of(index) },
+            kind: track.kind,
+            cadence: track.cadence,
+        });
+        planned.collect()
+    }
+
+    /// The kinds, to compare with an earlier publisher's.
+    pub fn kinds(&self) -> impl Iterator<Item = TrackKind> + '_ {
+        self.tracks.iter().map(|track| track.kind)
+    }
+}
+
+/// The rendition with this index.
+pub fn rendition_of(index: usize) -> RenditionId {
+    RenditionId(index as u8)
+}
+
+/// Which tracks share a rendition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RenditionLayout {
+    muxed: bool,
+}
+
+impl RenditionLayout {
+    /// One rendition a track; or one for both, if that is wanted and there are two.
+    pub fn new(muxed: bool, stream: &LearntStream) -> Self {
+        Self { muxed: muxed && stream.tracks.len() > 1 }
+    }
+
+    /// The session's renditions, by id.
+    pub fn renditions(self, stream: &LearntStream) -> Vec<Rendition> {
+        if self.muxed {
+            return vec![describe(RenditionId(0), "av", &stream.tracks)];
+        }
+        let each = stream.tracks.iter().enumerate().map(|(index, track)| {
+            let name = if track.kind == TrackKind::Video { "v" } else { "a" };
+            describe(rendition_of(index), name, std::slice::from_ref(track))
+        });
+        each.collect()
+    }
+}
+
+/// The first track is the one that cuts are made on.
+fn describe(id: RenditionId, name: &str, tracks: &[StreamTrack]) -> Rendition {
+    let codecs: Vec<String> = tracks.iter().map(|track| track.config.rfc6381()).collect();
+    let mut rendition = Rendition {
+        id,
+        name: name.into(),
+        kind: tracks[0].kind,
+        timescale: tracks[0].cadence.timescale(),
+        codecs: codecs.join(",").into(),
+        resolution: None,
+        frame_rate_milli: None,
+        video_range: None,
+        channels: None,
+    };
+    for track in tracks {
+        match &track.config {
+            CodecConfig::Avc(config) => {
+                let sps = config.sps();
+                rendition.resolution = Some((sps.width, sps.height));
+                rendition.frame_rate_milli = track.cadence.frame_rate().map(|rate| rate.milli());
+                rendition.video_range = Some(match sps.colour.map(|colour| colour.transfer) {
+                    Some(TRANSFER_PQ) => VideoRange::Pq,
+                    Some(TRANSFER_HLG) => VideoRange::Hlg,
+                    _ => VideoRange::Sdr,
+                });
+            }
+            CodecConfig::Aac(config) => rendition.channels = config.channels(),
+        }
+    }
+    rendition
+}

@@ -1,0 +1,42 @@
+//! A publisher's connection on its way to its stream's home shard.
+
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+use super::Socket;
+use super::publisher::Publishing;
+use super::service::Service;
+use crate::rtmp::{PublishRequest, ServerSession};
+
+/// What the home needs to go on where the accepting shard stopped: before the reply to `publish`.
+pub struct Handover {
+    /// The connection, out of the sender's epoll set.
+    pub descriptor: OwnedFd,
+    /// Its protocol state.
+    pub session: Box<ServerSession>,
+    /// What it asked for.
+    pub request: Box<PublishRequest>,
+    /// Received and not yet read by the session.
+    pub unread: Vec<u8>,
+}
+
+impl Handover {
+    /// Goes on with the connection on this shard.
+    pub fn resume(self: Box<Self>, service: &Rc<Service>) {
+        let socket = match Socket::from_fd(&service.shard, self.descriptor) {
+            Ok(socket) => socket,
+            Err(error) => {
+                tracing::warn!(stream = %self.request.name, "a publisher was lost on its way home: {error}");
+                return;
+            }
+        };
+        let publishing = Publishing::new(
+            Rc::clone(service),
+            socket,
+            *self.session,
+            *self.request,
+            self.unread,
+        );
+        service.shard.spawn("publisher", publishing.run());
+    }
+}

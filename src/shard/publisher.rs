@@ -1,0 +1,414 @@
+//! One RTMP connection: on the shard that accepted it until it says what it publishes, from then on at
+//! its stream's home.
+
+use std::cell::Cell;
+use std::io::{self, IoSlice};
+use std::net::{IpAddr, Ipv4Addr};
+use std::rc::Rc;
+
+use super::admission::Place;
+use super::handover::Handover;
+use super::service::Service;
+use super::streams::{EndedBy, PublisherHere, Stream, home_of};
+use super::Socket;
+use crate::limits::{CHALLENGE_POLL_US, RTMP_FAREWELL_US, RTMP_REPLY_DELAY_US};
+use crate::origin::home::{Challenge, Departure, PublisherId};
+use crate::rtmp::{Event, HANDSHAKE_RANDOM_BYTES, PublishRequest, Refusal, ServerConfig, ServerSession};
+
+/// A connection that has not said yet what it publishes.
+pub struct Arriving {
+    service: Rc<Service>,
+    socket: Socket,
+    session: ServerSession,
+    address: IpAddr,
+    /// Held until it publishes.
+    place: Place,
+}
+
+/// Why a connection ended, for its one log line.
+#[derive(Debug)]
+enum End {
+    /// By its own will, or the network's.
+    Closed,
+    Io(io::Error),
+    Session(String),
+    Refused(String),
+    By(EndedBy),
+}
+
+impl std::fmt::Display for End {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Closed => f.write_str("closed by the publisher"),
+            Self::Io(error) => write!(f, "{error}"),
+            Self::Session(text) => f.write_str(text),
+            Self::Refused(text) => write!(f, "refused: {text}"),
+            Self::By(by) => f.write_str(by.as_str()),
+        }
+    }
+}
+
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl Arriving {
+    /// An accepted connection.
+    pub fn new(service: Rc<Service>, socket: Socket, address: IpAddr, place: Place) -> io::Result<Self> {
+        let mut random = [0; HANDSHAKE_RANDOM_BYTES];
+        getrandom::fill(&mut random)?;
+        let ingest = &service.config().ingest;
+        let config = ServerConfig {
+            first_media_timeout_ms: ingest.first_media_timeout_s.saturating_mul(1000),
+            media_timeout_ms: ingest.media_timeout_s.saturating_mul(1000),
+            ..ServerConfig::default()
+        };
+        let session = ServerSession::new(config, random, service.shard.now());
+        Ok(Self { service, socket, session, address, place })
+    }
+
+    /// Serves it until it publishes, and hands it to its stream's home.
+    pub async fn run(mut self) {
+        match self.until_publish().await {
+            Ok((request, unread)) => self.go_home(request, unread),
+            Err(end) => {
+                let _ = flush(&self.socket, &mut self.session);
+                let service = &self.service;
+                service.metrics.rtmp_closed(false);
+                tracing::info!(peer = %self.address, "rtmp connection ended before publish: {end}");
+            }
+        }
+    }
+
+    async fn until_publish(&mut self) -> Result<(Box<PublishRequest>, Vec<u8>), End> {
+        let mut budget = self.service.shard.budget();
+        loop {
+            match self.session.deadline_us() {
+                Some(deadline_us) => self.socket.set_deadline(deadline_us),
+                None => self.socket.clear_deadline(),
+            }
+            let (session, service) = (&mut self.session, &self.service);
+            let received = self.socket.recv(|bytes| {
+                let mut input = bytes;
+                let now = service.shard.now();
+                let found = loop {
+                    match session.poll(&mut input, now) {
+                        Ok(Some(Event::PublishRequested(request))) => break Ok(Some((request, input.to_vec()))),
+                        Ok(Some(Event::PublishRefused(error))) => break Err(End::Refused(error.to_string())),
+                        Ok(Some(_)) => {}
+                        Ok(None) => break Ok(None),
+                        Err(error) => break Err(End::Session(error.to_string())),
+                    }
+                };
+                (bytes.len(), found)
+            });
+            let (count, found) = match received.await {
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                    let now = self.service.shard.now();
+                    self.session.handle_time(now).map_err(|error| End::Session(error.to_string()))?;
+                    continue;
+                }
+                other => other?,
+            };
+            if count == 0 {
+                return Err(End::Closed);
+            }
+            flush(&self.socket, &mut self.session)?;
+            if let Some((request, unread)) = found? {
+                self.check_token(&request).await?;
+                return Ok((request, unread));
+            }
+            budget.spend_bytes(count).await;
+        }
+    }
+
+    /// The token must name this stream; a failure costs its address a wait.
+    async fn check_token(&mut self, request: &PublishRequest) -> Result<(), End> {
+        let service = Rc::clone(&self.service);
+        if service.is_draining() {
+            return self.refuse(Refusal::Denied, "the server is stopping").await;
+        }
+        if service.config().auth.open {
+            return Ok(());
+        }
+        let now = service.shard.now();
+        if let Some(wait_us) = service.backoff.borrow().wait_us(self.address, now.monotonic_us) {
+            service.metrics.publish_denied.inc();
+            return self.refuse(Refusal::Denied, &format!("too many failed attempts, wait {} s", wait_us / 1_000_000 + 1)).await;
+        }
+        let presented = request.token.as_ref().map_or("", |token| token.expose());
+        match service.setup.tokens.verify(presented, request.name.as_str(), now.unix_us / 1_000_000) {
+            Ok(_) => {
+                service.backoff.borrow_mut().succeeded(self.address);
+                Ok(())
+            }
+            Err(error) => {
+                service.backoff.borrow_mut().failed(self.address, now.monotonic_us);
+                service.metrics.publish_denied.inc();
+                self.refuse(Refusal::Denied, &error.to_string()).await
+            }
+        }
+    }
+
+    async fn refuse(&mut self, refusal: Refusal, text: &str) -> Result<(), End> {
+        self.session.reject_publish(refusal, text);
+        farewell(&self.service, &self.socket, &mut self.session).await;
+        Err(End::Refused(text.to_owned()))
+    }
+
+    fn go_home(self, request: Box<PublishRequest>, unread: Vec<u8>) {
+        let Self { service, socket, session, address, place } = self;
+        drop(place);
+        let home = home_of(&request.name, service.shard.shards_count());
+        if home == service.shard.index() {
+            let publishing = Publishing::new(Rc::clone(&service), socket, session, *request, unread);
+            service.shard.spawn("publisher", publishing.run());
+            return;
+        }
+        let handover =
+            Box::new(Handover { descriptor: socket.into_fd(), session: Box::new(session), request, unread });
+        if let Err(lost) = service.hand_over(home, handover) {
+            service.metrics.rtmp_closed(false);
+            tracing::warn!(stream = %lost.request.name, peer = %address, "publisher dropped: the inbox of its stream's home is full");
+        }
+    }
+}
+
+/// A connection at its stream's home.
+pub struct Publishing {
+    service: Rc<Service>,
+    socket: Rc<Socket>,
+    session: ServerSession,
+    request: PublishRequest,
+    unread: Vec<u8>,
+    address: IpAddr,
+    id: PublisherId,
+    ended: Rc<Cell<Option<EndedBy>>>,
+}
+
+impl Publishing {
+    /// A connection whose token was accepted; its reply is still owed.
+    pub fn new(
+        service: Rc<Service>,
+        socket: Socket,
+        session: ServerSession,
+        request: PublishRequest,
+        unread: Vec<u8>,
+    ) -> Self {
+        let address = socket.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+        let id = PublisherId(service.next_publisher());
+        Self { service, socket: Rc::new(socket), session, request, unread, address, id, ended: Rc::default() }
+    }
+
+    /// Serves it to its end.
+    pub async fn run(mut self) {
+        let name = self.request.name.clone();
+        let end = match self.claim().await {
+            Ok(stream) => {
+                tracing::info!(stream = %name, peer = %self.address, encoder = %self.request.encoder, "publishing");
+                self.service.metrics.publishers.inc();
+                let (end, departure) = self.publish(&stream).await;
+                self.leave(&stream, departure);
+                self.service.metrics.publishers.dec();
+                end
+            }
+            Err(end) => end,
+        };
+        if matches!(end, End::By(_)) {
+            self.session.stop(&end.to_string());
+            farewell(&self.service, &self.socket, &mut self.session).await;
+        } else {
+            let _ = flush(&self.socket, &mut self.session);
+        }
+        self.service.metrics.rtmp_closed(true);
+        tracing::info!(stream = %name, peer = %self.address, received_bytes = self.session.received_bytes(), "publisher ended: {end}");
+    }
+
+    /// Waits for the key to be free, or refuses.
+    async fn claim(&mut self) -> Result<Rc<Stream>, End> {
+        let since_us = self.service.shard.now().monotonic_us;
+        loop {
+            let now = self.service.shard.now();
+            let Some(stream) = self.service.home_stream(&self.request.name) else {
+                return self.refuse(Refusal::Denied, "too many streams").await;
+            };
+            let id = self.id;
+            let here = PublisherHere {
+                id,
+                socket: Rc::clone(&self.socket),
+                ended: Rc::clone(&self.ended),
+                address: self.address.to_string(),
+                encoder: self.request.encoder.clone(),
+                bytes_before: self.socket.received_bytes(),
+            };
+            let answer = self.service.at_home(&stream, |home, pool| {
+                let challenge = home.home.challenge(since_us, now);
+                if challenge == Challenge::TakeOver
+                    && let Some(before) = home.publisher.take()
+                {
+                    before.end(EndedBy::TakeOver);
+                    home.home.detach(before.id, Departure::Lost, now, pool);
+                }
+                if matches!(challenge, Challenge::Free | Challenge::TakeOver) {
+                    home.home.attach(id, now)?;
+                    home.publisher = Some(here);
+                }
+                Ok(challenge)
+            });
+            match answer {
+                Ok(Challenge::Free | Challenge::TakeOver) => {
+                    self.session.accept_publish(now);
+                    flush(&self.socket, &mut self.session)?;
+                    return Ok(stream);
+                }
+                Ok(Challenge::Busy) => {
+                    return self.refuse(Refusal::BadName, "somebody else is publishing this stream").await;
+                }
+                Ok(Challenge::Wait) => {
+                    if self.socket.is_hung_up() {
+                        return Err(End::Closed);
+                    }
+                    self.service.shard.sleep_until(now.monotonic_us + CHALLENGE_POLL_US).await;
+                }
+                Err(failure) => return Err(End::Session(failure.to_string())),
+            }
+        }
+    }
+
+    async fn refuse<T>(&mut self, refusal: Refusal, text: &str) -> Result<T, End> {
+        self.session.reject_publish(refusal, text);
+        farewell(&self.service, &self.socket, &mut self.session).await;
+        Err(End::Refused(text.to_owned()))
+    }
+
+    async fn publish(&mut self, stream: &Rc<Stream>) -> (End, Departure) {
+        let unread = std::mem::take(&mut self.unread);
+        let mut departure = Departure::Lost;
+        let mut budget = self.service.shard.budget();
+        let mut first = Some(unread);
+        loop {
+            let ended = match first.take() {
+                Some(unread) => self.digest(&unread, stream, &mut departure),
+                None => match self.receive(stream, &mut departure).await {
+                    Ok(count) => {
+                        budget.spend_bytes(count).await;
+                        Ok(())
+                    }
+                    Err(end) => Err(end),
+                },
+            };
+            if let Some(by) = self.ended.get() {
+                return (End::By(by), departure);
+            }
+            if let Err(end) = ended {
+                return (end, departure);
+            }
+            if departure == Departure::Unpublished {
+                return (End::Closed, departure);
+            }
+            if let Err(error) = flush(&self.socket, &mut self.session) {
+                return (error.into(), departure);
+            }
+        }
+    }
+
+    async fn receive(&mut self, stream: &Rc<Stream>, departure: &mut Departure) -> Result<usize, End> {
+        match self.session.deadline_us() {
+            Some(deadline_us) => self.socket.set_deadline(deadline_us),
+            None => self.socket.clear_deadline(),
+        }
+        let socket = Rc::clone(&self.socket);
+        let received = socket
+            .recv(|bytes| {
+                let digested = self.digest(bytes, stream, departure);
+                (bytes.len(), digested)
+            })
+            .await;
+        match received {
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                let now = self.service.shard.now();
+                self.session.handle_time(now).map_err(|error| End::Session(error.to_string()))?;
+                Ok(0)
+            }
+            Err(error) => Err(error.into()),
+            Ok((0, _)) => Err(End::Closed),
+            Ok((count, digested)) => digested.map(|()| count),
+        }
+    }
+
+    /// Feeds received bytes through the session into the stream.
+    fn digest(&mut self, bytes: &[u8], stream: &Rc<Stream>, departure: &mut Departure) -> Result<(), End> {
+        let (id, session) = (self.id, &mut self.session);
+        let now = self.service.shard.now();
+        self.service.metrics.ingest_bytes.inc_by(bytes.len() as u64);
+        let mut input = bytes;
+        let digested = self.service.at_home(stream, |here, pool| {
+            loop {
+                match session.poll(&mut input, now) {
+                    Ok(Some(Event::Media(fragment))) => here.home.media(id, &fragment, now, pool)?,
+                    Ok(Some(Event::Metadata(metadata))) => here.home.metadata(id, &metadata),
+                    Ok(Some(Event::MediaAborted(kind))) => here.home.media_aborted(id, kind, now, pool)?,
+                    Ok(Some(Event::Unpublished(_))) => {
+                        *departure = Departure::Unpublished;
+                        return Ok(Ok(()));
+                    }
+                    Ok(Some(Event::PublishRequested(_) | Event::PublishRefused(_))) => {
+                        return Ok(Err(End::Session("asked to publish a second stream".into())));
+                    }
+                    Ok(None) => return Ok(Ok(())),
+                    Err(error) => return Ok(Err(End::Session(error.to_string()))),
+                }
+            }
+        });
+        match digested {
+            Ok(digested) => digested,
+            Err(failure) => Err(End::Session(failure.to_string())),
+        }
+    }
+
+    fn leave(&self, stream: &Rc<Stream>, departure: Departure) {
+        let (id, now) = (self.id, self.service.shard.now());
+        // A failure was logged where it happened; the stream is left either way.
+        let _ = self.service.at_home(stream, |here, pool| {
+            if here.publisher.as_ref().is_some_and(|publisher| publisher.id == id) {
+                here.publisher = None;
+            }
+            here.home.detach(id, departure, now, pool);
+            Ok(())
+        });
+    }
+}
+
+/// Sends what the session has to say, as far as the socket takes it: a client that does not read must
+/// not hold up its own media. The session bounds what stays.
+fn flush(socket: &Socket, session: &mut ServerSession) -> io::Result<()> {
+    loop {
+        let output = session.output();
+        if output.is_empty() {
+            return Ok(());
+        }
+        match socket.try_send(&[IoSlice::new(output)])? {
+            Some(count) => session.output_written(count),
+            None => return Ok(()),
+        }
+    }
+}
+
+/// Sends the last words and gives the peer a moment to read them: a close with unread input resets the
+/// connection, and the reason would be lost.
+async fn farewell(service: &Service, socket: &Socket, session: &mut ServerSession) {
+    let now_us = service.shard.now().monotonic_us;
+    if flush(socket, session).is_err() {
+        return;
+    }
+    let _ = socket.shutdown(std::net::Shutdown::Write);
+    socket.set_deadline(now_us + RTMP_FAREWELL_US);
+    while socket.recv(<[u8]>::len).await.is_ok_and(|count| count > 0) {
+        if service.shard.now().monotonic_us > now_us + RTMP_FAREWELL_US {
+            return;
+        }
+        service.shard.sleep_until(service.shard.now().monotonic_us + RTMP_REPLY_DELAY_US).await;
+    }
+}

@@ -1,0 +1,608 @@
+//! What one shard does besides carrying connections: it is home to streams, follows others for its
+//! viewers, and speaks with the other shards.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+
+use super::handover::Handover;
+use super::streams::{EndedBy, Follower, HomeHere, Shared, Stream, Streams, home_of};
+use super::{MeshInbox, MeshSender, Origin, Shard};
+use crate::auth::{AdminKey, Backoff, Tokens};
+use crate::config::Config;
+use crate::control::Control;
+use crate::fmp4::BufferPool;
+use crate::hls::StreamEvent;
+use crate::hls::numbering::StreamRecord;
+use crate::hls::plan::Wishes;
+use crate::hls::window::WindowState;
+use crate::limits::{
+    FOLLOW_IDLE_US, PART_POOL_IDLE_BYTES_MAX, SERVICE_TICK_US, STATE_RECORDS_MAX, STATUS_EVERY_US,
+};
+use crate::media::{MediaRef, Now, StreamName};
+use crate::metrics::{Registry, ShardMetrics};
+use crate::origin::home::{Home, HomeSettings, Output};
+use crate::origin::live::SessionSettings;
+use crate::origin::view::{View, Wake};
+use crate::pages::PlayerScript;
+
+/// What one shard tells another, or the process tells a shard.
+pub enum Message {
+    /// A publisher for a stream whose home is there.
+    Publisher(Box<Handover>),
+    /// A stream is up, or its record was renewed.
+    Up(Arc<Shared>),
+    /// A stream is no more.
+    Down(Arc<Shared>),
+    /// The sender has viewers for this stream.
+    Follow(StreamName),
+    /// The sender has no viewers for it any more.
+    Unfollow(StreamName),
+    /// The whole state of a followed stream.
+    Snapshot(Arc<Shared>, Box<WindowState>),
+    /// One change of a followed stream.
+    Event(Arc<Shared>, StreamEvent),
+    /// The API wants the stream to end.
+    Stop(StreamName),
+    /// New settings for streams that begin from here on.
+    Reload(Arc<Config>),
+    /// The server is about to end: no new publishers, end those there are.
+    Drain,
+    /// End now.
+    Exit,
+}
+
+/// What all shards of the process share.
+pub struct Setup {
+    /// Signs and checks tokens.
+    pub tokens: Tokens,
+    /// Guards what changes or reveals.
+    pub admin_key: AdminKey,
+    /// The control thread.
+    pub control: Control,
+    /// Every shard's figures.
+    pub registry: Registry,
+    /// How the watch page gets its player.
+    pub player: PlayerScript,
+    /// `Content-Security-Policy` of the pages.
+    pub page_policy: &'static str,
+    /// The player itself, when it is served from here.
+    pub player_file: Option<Bytes>,
+    /// Set when the server is about to end.
+    pub draining: AtomicBool,
+}
+
+/// One shard's part in the service.
+pub struct Service {
+    /// The shard.
+    pub shard: Shard,
+    /// What all shards share.
+    pub setup: Arc<Setup>,
+    /// This shard's figures.
+    pub metrics: ShardMetrics,
+    /// The streams it knows.
+    pub streams: Streams,
+    /// Memory of parts.
+    pub pool: RefCell<BufferPool>,
+    /// Addresses that guessed tokens.
+    pub backoff: RefCell<Backoff>,
+    /// Connections by address and in all.
+    pub connections: super::admission::Connections,
+    config: RefCell<Arc<Config>>,
+    mesh: MeshSender<Message>,
+    records: RefCell<HashMap<Box<str>, StreamRecord>>,
+    /// Ups and downs that wait for room in another shard's inbox.
+    outbox: RefCell<VecDeque<(usize, Message)>>,
+    publisher_next: Cell<u64>,
+    exiting: Cell<bool>,
+    exit: super::Deadline,
+}
+
+impl Service {
+    /// A shard's service. `records` are those of the streams it is home to.
+    pub fn new(
+        shard: &Shard,
+        setup: Arc<Setup>,
+        config: Arc<Config>,
+        metrics: ShardMetrics,
+        mesh: MeshSender<Message>,
+        records: HashMap<Box<str>, StreamRecord>,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            shard: shard.clone(),
+            setup,
+            metrics,
+            streams: Streams::default(),
+            pool: RefCell::new(BufferPool::new(PART_POOL_IDLE_BYTES_MAX)),
+            backoff: RefCell::new(Backoff::new()),
+            connections: super::admission::Connections::default(),
+            config: RefCell::new(config),
+            mesh,
+            records: RefCell::new(records),
+            outbox: RefCell::default(),
+            publisher_next: Cell::new(0),
+            exiting: Cell::new(false),
+            exit: shard.deadline(),
+        })
+    }
+
+    /// The settings of now.
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.borrow())
+    }
+
+    /// True while the server ends.
+    pub fn is_draining(&self) -> bool {
+        self.setup.draining.load(Ordering::Relaxed)
+    }
+
+    /// Completes when the shard is told to end.
+    pub async fn exited(&self) {
+        self.exit.set(u64::MAX);
+        while !self.exiting.get() {
+            self.exit.expired().await;
+        }
+    }
+
+    /// Reads the inbox until the shard ends.
+    pub async fn run_inbox(self: Rc<Self>, mut inbox: MeshInbox<Message>) {
+        loop {
+            let (origin, message) = inbox.recv().await;
+            self.handle(origin, message);
+        }
+    }
+
+    /// Calls the homes whose time has come, and keeps the books.
+    pub async fn run_ticks(self: Rc<Self>) {
+        let mut status_at_us = 0;
+        loop {
+            let now = self.shard.now();
+            let mut due = Vec::new();
+            self.streams.each_here(|stream| {
+                if stream.deadline_us.get() <= now.monotonic_us {
+                    due.push(Rc::clone(stream));
+                }
+            });
+            for stream in due {
+                // A failure ends the publisher there, with its log line.
+                let _ = self.at_home(&stream, |here, pool| Ok(here.home.handle_time(now, pool)?));
+            }
+            self.drain_outbox();
+            if now.monotonic_us >= status_at_us {
+                status_at_us = now.monotonic_us + STATUS_EVERY_US;
+                self.keep_books(now);
+            }
+            self.shard.sleep_until(now.monotonic_us + SERVICE_TICK_US).await;
+        }
+    }
+
+    fn handle(self: &Rc<Self>, origin: Origin, message: Message) {
+        self.metrics.shard_messages.inc();
+        match message {
+            Message::Publisher(handover) => handover.resume(self),
+            Message::Up(shared) => self.streams.up(shared),
+            Message::Down(shared) => self.forget_followed(&shared),
+            Message::Follow(name) => {
+                if let (Origin::Shard(shard), Some(stream)) = (origin, self.streams.find(name.as_str())) {
+                    self.add_follower(&stream, shard);
+                }
+            }
+            Message::Unfollow(name) => {
+                if let (Origin::Shard(shard), Some(stream)) = (origin, self.streams.find(name.as_str()))
+                    && let Some(here) = stream.home()
+                {
+                    here.borrow_mut().followers.retain(|follower| follower.shard != shard);
+                }
+            }
+            Message::Snapshot(shared, state) => self.snapshot(&shared, *state),
+            Message::Event(shared, event) => self.followed_event(&shared, event),
+            Message::Stop(name) => self.stop_here(&name),
+            Message::Reload(config) => *self.config.borrow_mut() = config,
+            Message::Drain => self.drain(),
+            Message::Exit => {
+                self.exiting.set(true);
+                self.exit.set(0);
+            }
+        }
+    }
+
+    // Homes ------------------------------------------------------------------------------------
+
+    /// The stream with its home here, made if it is not there. `None` when there are too many.
+    pub fn home_stream(&self, name: &StreamName) -> Option<Rc<Stream>> {
+        if let Some(stream) = self.streams.find(name.as_str()) {
+            return Some(stream);
+        }
+        let config = self.config();
+        let streams_max = config.ingest.streams_max as usize;
+        if self.streams.here_count() >= streams_max.div_ceil(self.shard.shards_count()) {
+            return None;
+        }
+        let mut random = [0; 2];
+        // Without randomness the milliseconds alone name the epoch.
+        let _ = getrandom::fill(&mut random);
+        let record = self.records.borrow().get(name.as_str()).cloned();
+        let home = Home::new(
+            name.clone(),
+            home_settings(&config),
+            u16::from_be_bytes(random),
+            record.as_ref(),
+            self.shard.now(),
+        );
+        let stream = Rc::new(Stream::at_home(&self.shard, home));
+        self.streams.insert(Rc::clone(&stream));
+        self.streams.up(Arc::clone(&stream.shared));
+        self.metrics.streams.inc();
+        self.to_others(|| Message::Up(Arc::clone(&stream.shared)));
+        Some(stream)
+    }
+
+    /// A name for a publisher.
+    pub fn next_publisher(&self) -> u64 {
+        self.publisher_next.set(self.publisher_next.get() + 1);
+        self.publisher_next.get()
+    }
+
+    /// Runs `act` on a stream's home and passes on what it changed. A panic ends the stream, and a
+    /// failure its publisher.
+    ///
+    /// Returns what `act` returned, or the text of its failure.
+    pub fn at_home<R>(
+        &self,
+        stream: &Rc<Stream>,
+        act: impl FnOnce(&mut HomeHere, &mut BufferPool) -> Result<R, HomeFailure>,
+    ) -> Result<R, HomeFailure> {
+        let Some(here) = stream.home() else { return Err(HomeFailure::NotHere) };
+        let acted = catch_unwind(AssertUnwindSafe(|| {
+            let mut here = here.borrow_mut();
+            let result = act(&mut here, &mut self.pool.borrow_mut());
+            let output = here.home.take_output();
+            let deadline_us = here.home.deadline_us(self.shard.now());
+            (result, output, deadline_us)
+        }));
+        match acted {
+            Ok((result, output, deadline_us)) => {
+                stream.deadline_us.set(deadline_us.unwrap_or(u64::MAX));
+                self.publish(stream, here, output);
+                if let Err(failure) = &result
+                    && let Some(publisher) = &here.borrow().publisher
+                {
+                    tracing::warn!(stream = %stream.shared.name, "publisher ended: {failure}");
+                    publisher.end(EndedBy::Failure);
+                }
+                result
+            }
+            Err(panic) => {
+                self.metrics.panics.inc();
+                let text = super::runtime::message_of(&*panic);
+                tracing::error!(stream = %stream.shared.name, "the stream's core panicked and is ended: {text}");
+                self.abandon(stream);
+                Err(HomeFailure::Panicked)
+            }
+        }
+    }
+
+    /// Passes on what a home changed: to those parked here, to the shards that follow, to the state file.
+    fn publish(&self, stream: &Rc<Stream>, here: &RefCell<HomeHere>, output: Output) {
+        for wake in output.wakes {
+            stream.land(wake);
+        }
+        if let Some(record) = output.record {
+            self.save(stream.shared.name.as_str(), record);
+        }
+        if output.events.is_empty() {
+            return;
+        }
+        let mut here = here.borrow_mut();
+        let here = &mut *here;
+        for event in &output.events {
+            self.metrics.observe_event(event);
+            for follower in here.followers.iter_mut().filter(|follower| !follower.is_stale) {
+                let message = Message::Event(Arc::clone(&stream.shared), event.clone());
+                follower.is_stale = self.mesh.try_send(follower.shard, message).is_err();
+                self.metrics.followers_stale.inc_by(follower.is_stale.into());
+            }
+        }
+        self.refresh_followers(&stream.shared, here);
+    }
+
+    /// A follower whose inbox was full gets a snapshot as soon as there is room.
+    fn refresh_followers(&self, shared: &Arc<Shared>, here: &mut HomeHere) {
+        for follower in here.followers.iter_mut().filter(|follower| follower.is_stale) {
+            let state = Box::new(here.home.view().snapshot());
+            let message = Message::Snapshot(Arc::clone(shared), state);
+            follower.is_stale = self.mesh.try_send(follower.shard, message).is_err();
+        }
+    }
+
+    fn save(&self, name: &str, record: StreamRecord) {
+        if let Ok(text) = serde_json::to_vec(&record) {
+            self.setup.control.save(name, text);
+        }
+        let mut records = self.records.borrow_mut();
+        if records.len() < STATE_RECORDS_MAX || records.contains_key(name) {
+            records.insert(name.into(), record);
+        }
+    }
+
+    /// A core that panicked: its viewers get 404, its publisher is closed, and who publishes next begins
+    /// a new epoch above its numbers.
+    fn abandon(&self, stream: &Rc<Stream>) {
+        if let Some(here) = stream.home()
+            && let Some(publisher) = &here.borrow().publisher
+        {
+            publisher.end(EndedBy::Failure);
+        }
+        self.remove_home(stream);
+        stream.land_all();
+    }
+
+    fn remove_home(&self, stream: &Rc<Stream>) {
+        let name = stream.shared.name.as_str();
+        // A stream of the same name may have begun since.
+        if self.streams.find(name).is_none_or(|current| !Rc::ptr_eq(&current, stream)) {
+            return;
+        }
+        self.streams.remove(name);
+        self.streams.down(name);
+        self.metrics.streams.dec();
+        self.to_others(|| Message::Down(Arc::clone(&stream.shared)));
+    }
+
+    /// Ends a stream, wherever its home is. True when it is up.
+    pub fn stop(&self, name: &StreamName) -> bool {
+        if self.streams.known(name.as_str()).is_none() {
+            return false;
+        }
+        let home = home_of(name, self.shard.shards_count());
+        if home == self.shard.index() {
+            self.stop_here(name);
+            return true;
+        }
+        self.mesh.try_send(home, Message::Stop(name.clone())).is_ok()
+    }
+
+    fn stop_here(&self, name: &StreamName) {
+        let Some(stream) = self.streams.find(name.as_str()) else { return };
+        let now = self.shard.now();
+        let stopped = self.at_home(&stream, |here, pool| {
+            if let Some(publisher) = &here.publisher {
+                publisher.end(EndedBy::Stop);
+            }
+            here.home.stop(now, pool);
+            Ok(())
+        });
+        if stopped.is_ok() {
+            tracing::info!(stream = %name, "stopped by the API");
+        }
+    }
+
+    fn drain(&self) {
+        let now = self.shard.now();
+        for stream in self.streams.all_here() {
+            // Failures are logged where they happen, and the drain goes on.
+            let _ = self.at_home(&stream, |here, pool| {
+                if let Some(publisher) = &here.publisher {
+                    publisher.end(EndedBy::Drain);
+                }
+                here.home.stop(now, pool);
+                Ok(())
+            });
+        }
+    }
+
+    // Followed streams ---------------------------------------------------------------------------
+
+    /// The stream as this shard sees it, for a viewer: its home, or a replica that begins to follow.
+    /// `None` for a name that is not up anywhere: nothing is kept of it.
+    pub fn watched(&self, name: &str) -> Option<Rc<Stream>> {
+        let stream = match self.streams.find(name) {
+            Some(stream) => stream,
+            None => {
+                let shared = self.streams.known(name)?;
+                let home = home_of(&shared.name, self.shard.shards_count());
+                if home == self.shard.index() {
+                    return None;
+                }
+                if self.mesh.try_send(home, Message::Follow(shared.name.clone())).is_err() {
+                    // The home's inbox is full; the next request tries again.
+                    return None;
+                }
+                let stream = Rc::new(Stream::replica(&self.shard, shared));
+                self.streams.insert(Rc::clone(&stream));
+                stream
+            }
+        };
+        stream.used_us.set(self.shard.now().monotonic_us);
+        Some(stream)
+    }
+
+    fn add_follower(&self, stream: &Rc<Stream>, shard: usize) {
+        let Some(here) = stream.home() else { return };
+        let mut here = here.borrow_mut();
+        here.followers.retain(|follower| follower.shard != shard);
+        // Snapshot and what follows go through one queue, so nothing is missed between them.
+        here.followers.push(Follower { shard, is_stale: true });
+        self.refresh_followers(&stream.shared, &mut here);
+    }
+
+    fn snapshot(&self, shared: &Arc<Shared>, mut state: WindowState) {
+        let Some(stream) = self.streams.find(shared.name.as_str()) else { return };
+        let Some(view) = stream.followed() else { return };
+        state.for_each_bytes_mut(wrap);
+        *view.borrow_mut() = Some(View::from_snapshot(state));
+        stream.land(Wake::All);
+    }
+
+    fn followed_event(&self, shared: &Arc<Shared>, mut event: StreamEvent) {
+        let Some(stream) = self.streams.find(shared.name.as_str()) else { return };
+        let Some(view) = stream.followed() else { return };
+        event.for_each_bytes_mut(wrap);
+        let applied = view.borrow_mut().as_mut().map(|view| view.apply(&event));
+        match applied {
+            Some(Ok(wake)) => stream.land(wake),
+            Some(Err(error)) => {
+                tracing::error!(stream = %shared.name, "a followed stream went wrong, following anew: {error}");
+                self.unfollow(&stream);
+            }
+            // Events of before the snapshot are in it.
+            None => {}
+        }
+    }
+
+    fn unfollow(&self, stream: &Rc<Stream>) {
+        let name = &stream.shared.name;
+        self.streams.remove(name.as_str());
+        let home = home_of(name, self.shard.shards_count());
+        // A home that does not hear it goes on sending, and what it sends is passed over.
+        let _ = self.mesh.try_send(home, Message::Unfollow(name.clone()));
+        stream.land_all();
+    }
+
+    fn forget_followed(&self, shared: &Arc<Shared>) {
+        let name = shared.name.as_str();
+        // The message may be older than a stream of the same name that is up again.
+        if self.streams.known(name).is_some_and(|known| !Arc::ptr_eq(&known, shared)) {
+            return;
+        }
+        self.streams.down(name);
+        if let Some(stream) = self.streams.remove(name) {
+            stream.land_all();
+        }
+    }
+
+    // Books ----------------------------------------------------------------------------------------
+
+    fn keep_books(&self, now: Now) {
+        let (mut blocked, mut viewers_all, mut retained) = (0, 0, 0);
+        for stream in self.streams.all_here() {
+            let viewers = stream.viewers(now.monotonic_us);
+            stream.shared.set_viewers(self.shard.index(), viewers);
+            viewers_all += viewers;
+            blocked += stream.waiting_count();
+            match stream.home() {
+                Some(here) => {
+                    let mut here = here.borrow_mut();
+                    retained += here.home.view().window().retained_bytes();
+                    self.refresh_followers(&stream.shared, &mut here);
+                    stream.shared.set_status(super::status::of(&mut here));
+                    let is_over = here.home.is_over() && here.publisher.is_none();
+                    drop(here);
+                    if is_over {
+                        self.remove_home(&stream);
+                        stream.land_all();
+                    }
+                }
+                None => {
+                    let idle_us = now.monotonic_us.saturating_sub(stream.used_us.get());
+                    if idle_us > FOLLOW_IDLE_US && stream.waiting_count() == 0 {
+                        stream.shared.set_viewers(self.shard.index(), 0);
+                        self.unfollow(&stream);
+                    }
+                }
+            }
+        }
+        self.metrics.requests_blocked.set(blocked as i64);
+        self.metrics.viewers.set(viewers_all as i64);
+        self.metrics.retained_bytes.set(retained as i64);
+        self.metrics.observe_shard(self.shard.stats().into());
+    }
+
+    /// Sends to every other shard, in order. What does not fit now waits: nobody would say it again, and
+    /// there are at most two of these messages a stream.
+    fn to_others(&self, message: impl Fn() -> Message) {
+        let mut outbox = self.outbox.borrow_mut();
+        for shard in (0..self.shard.shards_count()).filter(|shard| *shard != self.shard.index()) {
+            outbox.push_back((shard, message()));
+        }
+        drop(outbox);
+        self.drain_outbox();
+    }
+
+    fn drain_outbox(&self) {
+        use super::TrySendError::{Closed, Full};
+        let mut outbox = self.outbox.borrow_mut();
+        while let Some((shard, message)) = outbox.pop_front() {
+            match self.mesh.try_send(shard, message) {
+                Ok(()) | Err(Closed(_)) => {}
+                Err(Full(message)) => {
+                    outbox.push_front((shard, message));
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Hands a publisher to the home of its stream.
+    ///
+    /// # Errors
+    /// The handover, when that shard's inbox is full.
+    pub fn hand_over(&self, home: usize, handover: Box<Handover>) -> Result<(), Box<Handover>> {
+        use super::TrySendError::{Closed, Full};
+        match self.mesh.try_send(home, Message::Publisher(handover)) {
+            Ok(()) => Ok(()),
+            Err(Full(Message::Publisher(handover)) | Closed(Message::Publisher(handover))) => Err(handover),
+            Err(Full(_) | Closed(_)) => Ok(()),
+        }
+    }
+}
+
+/// Why something could not be done at a home.
+#[derive(Debug, thiserror::Error)]
+pub enum HomeFailure {
+    /// The stream is not at home on this shard.
+    #[error("the stream's home is another shard")]
+    NotHere,
+    /// The core failed.
+    #[error(transparent)]
+    Home(#[from] crate::origin::home::HomeError),
+    /// The core panicked.
+    #[error("the stream's core panicked")]
+    Panicked,
+}
+
+/// Bytes that came from another shard, behind a reference count of this one's: cores do not fight over it.
+fn wrap(bytes: &mut Bytes) {
+    *bytes = Bytes::from_owner(std::mem::take(bytes));
+}
+
+fn home_settings(config: &Config) -> HomeSettings {
+    let hls = &config.hls;
+    let seconds = |value: u32| u64::from(value) * 1_000_000;
+    HomeSettings {
+        wishes: Wishes {
+            part_ms: hls.part_wish_or_preset_ms(),
+            segment_ms: hls.segment_target_or_preset_ms(),
+        },
+        session: SessionSettings {
+            muxed: hls.muxed,
+            window_segments_min: hls.window_segments,
+            prefill_gap_segments: hls.prefill_gap_segments,
+            retained_bytes_max: hls.retained_bytes_max,
+        },
+        gop_ms: (hls.expected_gop_ms > 0).then_some(hls.expected_gop_ms),
+        unpublish_grace_us: seconds(config.ingest.unpublish_grace_s),
+        reconnect_grace_us: seconds(config.ingest.reconnect_grace_s),
+    }
+}
+
+/// Media of an event, for [`wrap`].
+impl StreamEvent {
+    fn for_each_bytes_mut(&mut self, mut visit: impl FnMut(&mut Bytes)) {
+        use crate::hls::EventBody;
+        match &mut self.body {
+            EventBody::Init(init) => visit(&mut init.bytes),
+            EventBody::Part(part) | EventBody::PartAndClose(part, _) => {
+                if let Some(MediaRef::Memory(bytes)) = &mut part.media {
+                    visit(bytes);
+                }
+            }
+            _ => {}
+        }
+    }
+}

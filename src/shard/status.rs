@@ -1,0 +1,40 @@
+//! What the API shows of a stream, as its home says it once a second.
+
+use super::streams::{HomeHere, Status};
+use crate::api::{StreamDetails, split_codecs};
+use crate::limits::STATUS_EVERY_US;
+
+/// The status of now; the bit rate is that since the last call, a [`STATUS_EVERY_US`] ago.
+pub fn of(here: &mut HomeHere) -> Status {
+    let mut details = StreamDetails::default();
+    if let Some(publisher) = &mut here.publisher {
+        details.publisher_address = Some(publisher.address.clone());
+        details.encoder = (!publisher.encoder.is_empty()).then(|| publisher.encoder.clone());
+        let received = publisher.socket.received_bytes();
+        let bytes = received.saturating_sub(publisher.bytes_before);
+        details.bitrate_bits = bytes * 8 * 1_000_000 / STATUS_EVERY_US;
+        publisher.bytes_before = received;
+    }
+    details.unsupported = here.home.unsupported().map(str::to_owned);
+    if let Some(live) = here.home.live() {
+        let start = live.start();
+        details.started_at_unix_ms = Some(start.session.started_unix_ms);
+        details.target_duration_s = Some(start.session.target_duration_s);
+        details.part_target_ms = Some(start.session.part_target_ms);
+        for rendition in &start.renditions {
+            let (video, audio) = split_codecs(&rendition.codecs);
+            details.video_codec = details.video_codec.or(video);
+            details.audio_codec = details.audio_codec.or(audio);
+            if let Some((width, height)) = rendition.resolution {
+                details.resolution = Some(format!("{width}x{height}"));
+            }
+            details.frame_rate_milli = details.frame_rate_milli.or(rendition.frame_rate_milli);
+        }
+        let (repairs, findings) = (live.repairs(), live.findings());
+        details.drift_ppm = live.drift_ppm();
+        details.repairs = repairs.missing_frames + repairs.strays + repairs.composition_clamped;
+        details.discontinuities = repairs.discontinuities;
+        details.forced_cuts = findings.forced_cuts;
+    }
+    Status { state: here.home.state(), details }
+}

@@ -1,0 +1,394 @@
+//! The streams that one shard knows: those whose home it is, those it follows for its viewers, and the
+//! mere names of all others.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::hash::Hasher;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{Parked, Shard, Socket};
+use crate::api::StreamDetails;
+use crate::hls::RenditionId;
+use crate::limits::RENDITIONS_MAX;
+use crate::media::StreamName;
+use crate::origin::home::{Home, PublisherId, StreamState};
+use crate::origin::published::Published;
+use crate::origin::view::{Updates, View, Wait, Wake};
+
+/// What every shard may read of a stream; written by its home.
+#[derive(Debug)]
+pub struct Shared {
+    /// Its name.
+    pub name: StreamName,
+    /// Its newest numbers.
+    pub published: Arc<Published>,
+    /// One count of viewers a shard, each written by that shard.
+    viewers: Box<[AtomicU64]>,
+    status: Mutex<Status>,
+}
+
+/// What the API shows of a stream.
+#[derive(Debug, Clone)]
+pub struct Status {
+    /// Where it is in its life.
+    pub state: StreamState,
+    /// For the admin.
+    pub details: StreamDetails,
+}
+
+impl Shared {
+    /// Of a stream that has just begun.
+    pub fn new(name: StreamName, published: Arc<Published>, shards_count: usize) -> Self {
+        Self {
+            name,
+            published,
+            viewers: (0..shards_count).map(|_| AtomicU64::new(0)).collect(),
+            status: Mutex::new(Status { state: StreamState::Starting, details: StreamDetails::default() }),
+        }
+    }
+
+    /// What the home said last.
+    pub fn status(&self) -> Status {
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        status.details.viewers = self.viewers();
+        status
+    }
+
+    /// The home says it anew.
+    pub fn set_status(&self, status: Status) {
+        *self.status.lock().unwrap_or_else(PoisonError::into_inner) = status;
+    }
+
+    /// Viewers of all shards.
+    pub fn viewers(&self) -> u64 {
+        self.viewers.iter().map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+
+    /// This shard's viewers.
+    pub fn set_viewers(&self, shard: usize, count: u64) {
+        if let Some(viewers) = self.viewers.get(shard) {
+            viewers.store(count, Ordering::Relaxed);
+        }
+    }
+}
+
+/// One stream on one shard.
+pub struct Stream {
+    /// What all shards share of it.
+    pub shared: Arc<Shared>,
+    role: Role,
+    /// Two lists a rendition: those who wait for parts, those who wait for segments.
+    parked: Vec<[Parked; 2]>,
+    /// When the home wants to be called, monotonic microseconds; `u64::MAX` for never.
+    pub deadline_us: Cell<u64>,
+    /// When a viewer here last asked for something.
+    pub used_us: Cell<u64>,
+    viewers: ViewerCount,
+}
+
+enum Role {
+    Home(RefCell<HomeHere>),
+    /// `None` until the home's snapshot is here.
+    Replica(RefCell<Option<View>>),
+}
+
+/// A stream at its home, with those it has to tell.
+pub struct HomeHere {
+    /// The stream itself.
+    pub home: Home,
+    /// The shards that follow.
+    pub followers: Vec<Follower>,
+    /// The connection that publishes.
+    pub publisher: Option<PublisherHere>,
+}
+
+/// A shard that follows a stream.
+#[derive(Debug)]
+pub struct Follower {
+    /// Which one.
+    pub shard: usize,
+    /// Its inbox was full: it has to get a snapshot before further events.
+    pub is_stale: bool,
+}
+
+/// The publishing connection, as others of its shard may end it.
+pub struct PublisherHere {
+    /// Its name at the home.
+    pub id: PublisherId,
+    /// Shut down for reading to wake and end it.
+    pub socket: Rc<Socket>,
+    /// Why it was ended, for its log line.
+    pub ended: Rc<Cell<Option<EndedBy>>>,
+    /// Its address, without the port.
+    pub address: String,
+    /// What it calls itself.
+    pub encoder: String,
+    /// Bytes received at the last status, to tell the bit rate.
+    pub bytes_before: u64,
+}
+
+/// Who ended a publisher.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndedBy {
+    /// The API.
+    Stop,
+    /// A second publisher, after a silence.
+    TakeOver,
+    /// The server drains.
+    Drain,
+    /// The stream's core failed.
+    Failure,
+}
+
+impl EndedBy {
+    /// For the log and the publisher.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stop => "stopped by the API",
+            Self::TakeOver => "taken over after a silence",
+            Self::Drain => "the server is stopping",
+            Self::Failure => "the stream failed",
+        }
+    }
+}
+
+impl PublisherHere {
+    /// Ends the connection: its task wakes and finds why.
+    pub fn end(&self, by: EndedBy) {
+        self.ended.set(Some(by));
+        // A socket that is gone already has ended.
+        let _ = self.socket.shutdown(std::net::Shutdown::Read);
+    }
+}
+
+impl Stream {
+    /// A stream whose home is this shard.
+    pub fn at_home(shard: &Shard, home: Home) -> Self {
+        let shared =
+            Shared::new(home.name().clone(), Arc::clone(home.published()), shard.shards_count());
+        let here = HomeHere { home, followers: Vec::new(), publisher: None };
+        Self::new(shard, Arc::new(shared), Role::Home(RefCell::new(here)))
+    }
+
+    /// A stream that another shard is home of.
+    pub fn replica(shard: &Shard, shared: Arc<Shared>) -> Self {
+        Self::new(shard, shared, Role::Replica(RefCell::new(None)))
+    }
+
+    fn new(shard: &Shard, shared: Arc<Shared>, role: Role) -> Self {
+        let lists = || [Parked::new(shard), Parked::new(shard)];
+        Self {
+            shared,
+            role,
+            parked: (0..RENDITIONS_MAX).map(|_| lists()).collect(),
+            deadline_us: Cell::new(u64::MAX),
+            used_us: Cell::new(shard.now().monotonic_us),
+            viewers: ViewerCount::default(),
+        }
+    }
+
+    /// The home, when it is here.
+    pub fn home(&self) -> Option<&RefCell<HomeHere>> {
+        match &self.role {
+            Role::Home(here) => Some(here),
+            Role::Replica(_) => None,
+        }
+    }
+
+    /// The followed view, when the home is elsewhere.
+    pub fn followed(&self) -> Option<&RefCell<Option<View>>> {
+        match &self.role {
+            Role::Home(_) => None,
+            Role::Replica(view) => Some(view),
+        }
+    }
+
+    /// Runs `ask` on the view; `None` while a replica waits for its snapshot.
+    pub fn with_view<R>(&self, ask: impl FnOnce(&mut View, Option<&Published>) -> R) -> Option<R> {
+        match &self.role {
+            Role::Home(here) => Some(ask(here.borrow_mut().home.view_mut(), None)),
+            Role::Replica(view) => {
+                view.borrow_mut().as_mut().map(|view| ask(view, Some(&self.shared.published)))
+            }
+        }
+    }
+
+    /// The list to wait in.
+    pub fn parked(&self, wait: &Wait) -> &Parked {
+        let [parts, segments] = &self.parked[usize::from(wait.rendition.0) % RENDITIONS_MAX];
+        match wait.updates {
+            Updates::Parts => parts,
+            Updates::Segments => segments,
+        }
+    }
+
+    /// Lands those whom an event concerns.
+    pub fn land(&self, wake: Wake) {
+        match wake {
+            Wake::None => {}
+            Wake::Rendition { rendition: RenditionId(index), closed } => {
+                if let Some([parts, segments]) = self.parked.get(usize::from(index)) {
+                    parts.land();
+                    if closed {
+                        segments.land();
+                    }
+                }
+            }
+            Wake::All => self.land_all(),
+        }
+    }
+
+    /// Lands everybody.
+    pub fn land_all(&self) {
+        for list in self.parked.iter().flatten() {
+            list.land();
+        }
+    }
+
+    /// Requests that wait here.
+    pub fn waiting_count(&self) -> usize {
+        self.parked.iter().flatten().map(Parked::waiting_count).sum()
+    }
+
+    /// Notes a reload of the first rendition by a connection that was counted in period `counted`;
+    /// returns the period it is counted in now.
+    pub fn count_viewer(&self, counted: u64, target_duration_s: u32, now_us: u64) -> u64 {
+        self.viewers.note(counted, target_duration_s, now_us)
+    }
+
+    /// Connections with a reload of the first rendition in the last two target durations.
+    pub fn viewers(&self, now_us: u64) -> u64 {
+        self.viewers.count(now_us)
+    }
+}
+
+/// Counts connections by periods of two target durations: whoever reloaded in the last two target
+/// durations did so in this period or the one before.
+#[derive(Debug, Default)]
+struct ViewerCount {
+    period_us: Cell<u64>,
+    period: Cell<u64>,
+    current: Cell<u64>,
+    before: Cell<u64>,
+}
+
+impl ViewerCount {
+    fn note(&self, counted: u64, target_duration_s: u32, now_us: u64) -> u64 {
+        self.period_us.set(2_000_000 * u64::from(target_duration_s.max(1)));
+        self.turn(now_us);
+        if counted != self.period.get() {
+            self.current.set(self.current.get() + 1);
+        }
+        self.period.get()
+    }
+
+    fn count(&self, now_us: u64) -> u64 {
+        self.turn(now_us);
+        self.current.get().max(self.before.get())
+    }
+
+    fn turn(&self, now_us: u64) {
+        let Some(index) = now_us.checked_div(self.period_us.get()) else { return };
+        // Period 0 is "never counted".
+        let period = index + 1;
+        if period != self.period.get() {
+            let follows = period == self.period.get() + 1;
+            self.before.set(if follows { self.current.get() } else { 0 });
+            self.current.set(0);
+            self.period.set(period);
+        }
+    }
+}
+
+/// A shard's streams by `app/key`.
+#[derive(Default)]
+pub struct Streams {
+    /// Those with state here.
+    here: RefCell<HashMap<Box<str>, Rc<Stream>>>,
+    /// Every stream that is up anywhere.
+    known: RefCell<HashMap<Box<str>, Arc<Shared>>>,
+}
+
+impl Streams {
+    /// A stream with state here.
+    pub fn find(&self, name: &str) -> Option<Rc<Stream>> {
+        self.here.borrow().get(name).cloned()
+    }
+
+    /// A stream that is up somewhere.
+    pub fn known(&self, name: &str) -> Option<Arc<Shared>> {
+        self.known.borrow().get(name).cloned()
+    }
+
+    /// Every stream that is up, by name.
+    pub fn all_known(&self) -> Vec<Arc<Shared>> {
+        let mut all: Vec<_> = self.known.borrow().values().cloned().collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
+    }
+
+    /// Every stream with state here.
+    pub fn all_here(&self) -> Vec<Rc<Stream>> {
+        self.here.borrow().values().cloned().collect()
+    }
+
+    /// How many have state here.
+    pub fn here_count(&self) -> usize {
+        self.here.borrow().len()
+    }
+
+    /// Calls `visit` for those with state here; it must not add or remove any.
+    pub fn each_here(&self, mut visit: impl FnMut(&Rc<Stream>)) {
+        for stream in self.here.borrow().values() {
+            visit(stream);
+        }
+    }
+
+    /// Adds one with state here.
+    pub fn insert(&self, stream: Rc<Stream>) {
+        let name = stream.shared.name.as_str().into();
+        self.here.borrow_mut().insert(name, stream);
+    }
+
+    /// Forgets the state here.
+    pub fn remove(&self, name: &str) -> Option<Rc<Stream>> {
+        self.here.borrow_mut().remove(name)
+    }
+
+    /// A stream is up.
+    pub fn up(&self, shared: Arc<Shared>) {
+        let name = shared.name.as_str().into();
+        self.known.borrow_mut().insert(name, shared);
+    }
+
+    /// A stream is no more.
+    pub fn down(&self, name: &str) {
+        self.known.borrow_mut().remove(name);
+    }
+}
+
+/// The shard that is home to a name: the same on every shard and after every restart.
+pub fn home_of(name: &StreamName, shards_count: usize) -> usize {
+    let mut hasher = std::hash::DefaultHasher::new();
+    hasher.write(name.as_str().as_bytes());
+    (hasher.finish() % shards_count.max(1) as u64) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_viewer_counts_while_it_reloads_and_once() {
+        let count = ViewerCount::default();
+        let mut counted = 0;
+        for now_us in (0..20_000_000).step_by(334_000) {
+            counted = count.note(counted, 2, now_us);
+            assert_eq!(count.count(now_us), 1);
+        }
+        assert_eq!(count.count(24_000_000), 1);
+        assert_eq!(count.count(32_000_000), 0);
+    }
+}
