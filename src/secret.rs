@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A secret text. `Debug` prints a placeholder, there is no `Display`, and it is compared only through
-/// [`crate::auth`]'s timing-safe ways or in tests.
+/// A secret text. `Debug` prints a placeholder, and there is no `Display`. Its `==` takes its time and is for
+/// comparing configurations: what a peer presents is compared by the types that check it.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(Box<str>);

@@ -1,7 +1,7 @@
 //! Makes those wait who present wrong credentials again and again.
 
+use core::net::{IpAddr, Ipv6Addr};
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv6Addr};
 
 use crate::limits::{BACKOFF_ADDRESSES_MAX, BACKOFF_FIRST_US, BACKOFF_FREE_ATTEMPTS, BACKOFF_LONGEST_US};
 

@@ -8,6 +8,7 @@ use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Table, Value};
 
 use super::{Config, duration};
+use crate::secret::Secret;
 
 /// What a number may be, and whether 0 is allowed beside it.
 const RANGES: &[(&str, bool, RangeInclusive<i64>)] = &[
@@ -36,8 +37,10 @@ const RANGES: &[(&str, bool, RangeInclusive<i64>)] = &[
     ("auth.token_expiry_max_s", false, 1..=100 * 365 * 86_400),
 ];
 
-/// Secrets, with the fewest characters that are worth the name. Their values stand in no message.
-const SECRETS: &[(&str, usize)] = &[("auth.admin_key", 16), ("auth.token_secret", 32)];
+/// Characters of an admin key that are not warned about: 64 bits as hex digits.
+const ADMIN_KEY_CHARS_ADVISED: usize = 16;
+/// The same for the signing secret, which can be guessed at without asking us (RFC 7518, section 3.2).
+const TOKEN_SECRET_CHARS_ADVISED: usize = 32;
 
 /// The predecessor's environment, and the key each variable means here.
 const ENVIRONMENT: &[(&str, &str, Unit)] = &[
@@ -210,7 +213,7 @@ impl Loader {
     ///
     /// # Errors
     /// [`ConfigError`] when two settings contradict one another.
-    pub fn finish(self) -> Result<(Config, Vec<String>), ConfigError> {
+    pub fn finish(mut self) -> Result<(Config, Vec<String>), ConfigError> {
         let Config { rtmp, http, tls, hls, auth, ingest, .. } = &self.config;
         let (part_ms, segment_ms) = (hls.part_wish_or_preset_ms(), hls.segment_target_or_preset_ms());
         let no_certificate = tls.certificate_file.is_empty();
@@ -269,6 +272,12 @@ impl Loader {
                 return Err(ConfigError { origin, message });
             }
         }
+        self.warnings.extend(short_secret("auth.admin_key", &auth.admin_key, ADMIN_KEY_CHARS_ADVISED));
+        self.warnings.extend(short_secret(
+            "auth.token_secret",
+            &auth.token_secret,
+            TOKEN_SECRET_CHARS_ADVISED,
+        ));
         Ok((self.config, self.warnings))
     }
 
@@ -313,7 +322,6 @@ impl Loader {
             return Err(error(format!("{dotted} is {found}: {allowed} is allowed")));
         }
         check_range(dotted, &value).map_err(error)?;
-        check_secret(dotted, &value).map_err(error)?;
 
         let (section, key) = dotted.split_once('.').unwrap_or((dotted, ""));
         self.table[section][key] = value.clone();
@@ -339,14 +347,12 @@ fn check_range(dotted: &str, value: &Value) -> Result<(), String> {
     Err(format!("{dotted} = {found}: {or_zero}{} to {} is allowed", range.start(), range.end()))
 }
 
-fn check_secret(dotted: &str, value: &Value) -> Result<(), String> {
-    let Some(text) = value.as_str() else { return Ok(()) };
-    let Some(&(_, chars_min)) = SECRETS.iter().find(|(key, _)| *key == dotted) else { return Ok(()) };
-    let found = text.chars().count();
-    if found == 0 || found >= chars_min {
-        return Ok(());
-    }
-    Err(format!("{dotted} has {found} characters: at least {chars_min} are allowed, or none"))
+/// What is wrong with a secret that is too short to be one.
+fn short_secret(key: &str, secret: &Secret, chars_min: usize) -> Option<String> {
+    let found = secret.expose().chars().count();
+    let short = (1..chars_min).contains(&found);
+    short
+        .then(|| format!("{key} has {found} characters and can be guessed: at least {chars_min} are advised"))
 }
 
 fn duration_text(text: &str, divisor: u64, origin: &Origin) -> Result<String, ConfigError> {

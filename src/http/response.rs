@@ -1,5 +1,5 @@
-//! Responses as values, and their heads as bytes (RFC 9110, RFC 9112; fields for players: research of
-//! the Low-Latency HLS server profile, draft-pantos-hls-rfc8216bis-22, appendix B.1).
+//! Responses as values, and their heads as bytes (RFC 9110, RFC 9112; what players need besides:
+//! draft-pantos-hls-rfc8216bis-22, appendix B.1).
 //!
 //! Every response, whatever its status, carries the CORS fields: a page that cannot read a 404 or 503
 //! reports a network error instead and retries wrongly. None carries `Age`: that is a cache's to say,
