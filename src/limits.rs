@@ -223,6 +223,9 @@ pub const DEMO_WRITE_MS_MAX: u64 = 5_000;
 /// Milliseconds a blocking read waits before the encoder looks whether it is to stop.
 pub const DEMO_READ_MS_MAX: u64 = 100;
 const _: () = assert!(DEMO_READ_MS_MAX < DEMO_CONNECT_MS_MAX);
+/// Milliseconds that the encoder waits, when stopped, for the server to close the connection.
+pub const DEMO_CLOSE_MS_MAX: u64 = 1_000;
+const _: () = assert!(DEMO_READ_MS_MAX < DEMO_CLOSE_MS_MAX);
 /// Milliseconds before the first reconnection; doubled at each that fails,
 pub const DEMO_BACKOFF_MS_MIN: u64 = 100;
 /// up to this: a restarted server is on air again about two seconds later.

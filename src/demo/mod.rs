@@ -180,8 +180,9 @@ impl DemoHandle {
         self.shared.publications.load(Ordering::Relaxed)
     }
 
-    /// Unpublishes and waits until the thread has ended: a fraction of a second, at most the time that a
-    /// write to a server which takes no bytes may hang.
+    /// Unpublishes and waits until the thread has ended: until the server has closed the connection, at most
+    /// `DEMO_CLOSE_MS_MAX`; `DEMO_WRITE_MS_MAX` more when the server takes no bytes, and `DEMO_CONNECT_MS_MAX`
+    /// when a connection attempt gets no answer at all, which loopback does not do.
     pub fn stop(self) {
         drop(self);
     }
@@ -230,5 +231,170 @@ fn publish_until_stopped(options: &DemoOptions, shared: &Shared) {
         }
         shared.sleep_until(Instant::now() + Duration::from_millis(backoff_ms));
         backoff_ms = (backoff_ms * 2).min(DEMO_BACKOFF_MS_MAX);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::media::{Now, TrackKind};
+    use crate::rtmp::{Event, HANDSHAKE_RANDOM_BYTES, ServerConfig, ServerSession};
+
+    /// What a server sees of one connection.
+    #[derive(Default)]
+    struct Received {
+        name: Option<StreamName>,
+        token: Option<String>,
+        framerate: Option<f64>,
+        unpublished: bool,
+        /// Complete messages: kind, timestamp in milliseconds, body.
+        messages: Vec<(TrackKind, u32, Vec<u8>)>,
+    }
+
+    impl Received {
+        fn of(&self, kind: TrackKind) -> impl Iterator<Item = (u32, &[u8])> {
+            self.messages
+                .iter()
+                .filter(move |message| message.0 == kind)
+                .map(|(_, at, body)| (*at, &body[..]))
+        }
+
+        fn videos_count(&self) -> usize {
+            self.of(TrackKind::Video).count()
+        }
+
+        fn handle(&mut self, event: Event<'_>) {
+            match event {
+                Event::PublishRequested(request) => {
+                    self.token = request.token.map(|token| token.expose().to_owned());
+                    self.name = Some(request.name);
+                }
+                Event::Media(fragment) => {
+                    if fragment.first {
+                        self.messages.push((fragment.kind, fragment.timestamp_ms, Vec::new()));
+                    }
+                    self.messages.last_mut().unwrap().2.extend(fragment.payload);
+                }
+                Event::Metadata(metadata) => self.framerate = metadata.framerate,
+                Event::Unpublished(_) => self.unpublished = true,
+                Event::PublishRefused(_) | Event::MediaAborted(_) => {
+                    panic!("the demo sent something unusable")
+                }
+            }
+        }
+    }
+
+    /// Serves one connection until it ends or `enough` was received; then it is closed.
+    fn serve(listener: &TcpListener, mut enough: impl FnMut(&Received) -> bool) -> Received {
+        let (mut socket, _) = listener.accept().unwrap();
+        let now = Now::default();
+        let mut session = ServerSession::new(ServerConfig::default(), [7; HANDSHAKE_RANDOM_BYTES], now);
+        let mut received = Received::default();
+        let mut buffer = [0; 4096];
+        while !enough(&received) {
+            let Ok(count @ 1..) = socket.read(&mut buffer) else { break };
+            let mut input = &buffer[..count];
+            while let Some(event) = session.poll(&mut input, now).unwrap() {
+                let asked = matches!(event, Event::PublishRequested(_));
+                received.handle(event);
+                if asked {
+                    session.accept_publish(now);
+                }
+            }
+            let output = session.output();
+            let count = output.len();
+            if socket.write_all(output).is_err() {
+                break;
+            }
+            session.output_written(count);
+        }
+        received
+    }
+
+    fn start(listener: &TcpListener, token: Option<&str>) -> DemoHandle {
+        let name = StreamName::new("live", "demo").unwrap();
+        let address = listener.local_addr().unwrap();
+        spawn(DemoOptions::new(address, name, token.map(Into::into))).unwrap()
+    }
+
+    #[test]
+    fn publishes_configs_then_frames_with_the_timestamps_of_their_numbers() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let demo = start(&listener, Some("secret"));
+        let received = serve(&listener, |received| received.videos_count() > 12);
+        drop(demo);
+        assert_eq!(received.name, StreamName::new("live", "demo").ok());
+        assert_eq!(received.token.as_deref(), Some("secret"));
+        assert_eq!(received.framerate, Some(30.0));
+
+        let mut video = received.of(TrackKind::Video);
+        let (at, config) = video.next().unwrap();
+        assert_eq!((at, &config[..6]), (0, &[0x17, 0, 0, 0, 0, 1][..]));
+        let (at, first) = video.next().unwrap();
+        assert_eq!((at, &first[..5]), (0, &[0x17, 1, 0, 0, 0][..]));
+        // A machine under load may make the demo skip frames; those that come are on the grid all the same.
+        let on_grid =
+            |at: u32| (0..).map(|frame| frame * 1000 / 30).take_while(|&due| due <= at).last() == Some(at);
+        let times: Vec<u32> = video.map(|(at, _)| at).collect();
+        assert!(times.is_sorted_by(|a, b| a < b) && times.into_iter().all(on_grid));
+
+        let mut audio = received.of(TrackKind::Audio);
+        assert_eq!(audio.next(), Some((0, &[0xaf, 0, 0x11, 0x90][..])));
+        for ((at, body), frame) in audio.zip(0u32..) {
+            assert_eq!((at, &body[..2]), (frame * 64 / 3, &[0xaf, 1][..]));
+        }
+        let times: Vec<u32> = received.messages.iter().map(|message| message.1).collect();
+        assert!(times.is_sorted(), "both tracks rise together: {times:?}");
+    }
+
+    #[test]
+    fn comes_back_after_the_server_went_away_and_unpublishes_when_stopped() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let demo = start(&listener, None);
+        let first = serve(&listener, |received| received.videos_count() > 2);
+        assert_eq!((first.token, first.unpublished), (None, false));
+        let mut demo = Some(demo);
+        let mut stopping = None;
+        let second = serve(&listener, |received| {
+            if received.videos_count() > 2 && stopping.is_none() {
+                let demo = demo.take().unwrap();
+                assert_eq!(demo.publications(), 2);
+                stopping = Some(thread::spawn(|| demo.stop()));
+            }
+            false
+        });
+        stopping.unwrap().join().unwrap();
+        assert!(second.unpublished);
+        assert_eq!(second.of(TrackKind::Video).next().unwrap().0, 0, "a new connection begins anew");
+    }
+
+    #[test]
+    fn stops_while_there_is_no_server() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let demo = spawn(DemoOptions::new(address, StreamName::new("live", "demo").unwrap(), None)).unwrap();
+        assert_eq!((demo.publications(), demo.frames_sent()), (0, 0));
+        demo.stop();
+    }
+
+    #[test]
+    fn options_out_of_range_are_refused() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let good = DemoOptions::new(address, StreamName::new("live", "demo").unwrap(), None);
+        assert!(good.check().is_ok());
+        for bad in [
+            DemoOptions { width: 0, ..good.clone() },
+            DemoOptions { width: 641, ..good.clone() },
+            DemoOptions { height: 4320, ..good.clone() },
+            DemoOptions { fps: 0, ..good.clone() },
+            DemoOptions { gop_frames: 0, ..good.clone() },
+            DemoOptions { bitrate_bits: u32::MAX, ..good.clone() },
+        ] {
+            assert!(spawn(bad).is_err());
+        }
     }
 }

@@ -2,7 +2,7 @@
 //! sent on it, each at its deadline.
 
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -12,7 +12,7 @@ use super::schedule::{Schedule, audio_ms};
 use super::sound::{AUDIO_SPECIFIC_CONFIG, CHANNELS, SAMPLE_RATE, Sound};
 use super::tags::{AAC_FRAME_HEADER, aac_config, avc_config, avc_frame_header};
 use super::{DemoError, DemoOptions, Shared};
-use crate::limits::{DEMO_CONNECT_MS_MAX, DEMO_READ_MS_MAX, DEMO_WRITE_MS_MAX};
+use crate::limits::{DEMO_CLOSE_MS_MAX, DEMO_CONNECT_MS_MAX, DEMO_READ_MS_MAX, DEMO_WRITE_MS_MAX};
 use crate::media::TrackKind;
 use crate::rtmp::{ClientConfig, ClientEvent, ClientSession, HANDSHAKE_RANDOM_BYTES, StreamMetadata};
 
@@ -66,8 +66,26 @@ impl Publisher {
         shared.publications.fetch_add(1, Ordering::Relaxed);
         tracing::info!(name = %options.name, "the demo is on air");
         self.send_frames(options, shared)?;
+        self.unpublish()
+    }
+
+    /// Unpublishes and waits until the server has closed, too: a socket that is closed with bytes unread is
+    /// reset, and the server would lose what it has not read yet.
+    fn unpublish(mut self) -> Result<(), DemoError> {
         self.session.unpublish()?;
-        self.flush()
+        self.flush()?;
+        self.socket.shutdown(Shutdown::Write).map_err(|error| DemoError::Io("end its connection", error))?;
+        let deadline = Instant::now() + Duration::from_millis(DEMO_CLOSE_MS_MAX);
+        while Instant::now() < deadline {
+            match self.socket.read(&mut self.received) {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) if is_nothing_yet(error.kind()) => {}
+                // Reset: the server is gone, which is what is waited for.
+                Err(_) => break,
+            }
+        }
+        Ok(())
     }
 
     fn send_frames(&mut self, options: &DemoOptions, shared: &Shared) -> Result<(), DemoError> {

@@ -25,7 +25,7 @@
   const { name, src: source } = main.dataset;
 
   const stats = {
-    state: 'waiting', // waiting, starting, playing, ended
+    state: 'waiting', // waiting, starting, playing, stalled, ended
     engine: null, // 'hls.js' or 'native'
     latency: null, // seconds; hls.js's own figure, or the native player's by programme date
     targetLatency: null,
@@ -52,7 +52,6 @@
   let progressAt = performance.now();
   let progressTime = -1;
   let checkedStuckAt = 0;
-  let hasPlayed = false;
 
   function enter(next, text) {
     stats.state = next;
@@ -117,7 +116,6 @@
     playing = text;
     progressAt = performance.now();
     progressTime = -1;
-    hasPlayed = false;
     enter('starting', 'Starting …');
     if (window.Hls && window.Hls.isSupported()) {
       stats.engine = 'hls.js';
@@ -130,7 +128,9 @@
       enter('waiting', `This browser cannot play the stream: ${script}.`);
       return;
     }
-    video.play().catch(() => { /* the controls are there */ });
+    video.play().catch((error) => {
+      if (error.name === 'NotAllowedError') enter('starting', 'Press play to start.');
+    });
   }
 
   // Latency settings stay at their defaults. Playlists are asked for longer than by default, so that neither
@@ -178,12 +178,13 @@
   }
 
   video.addEventListener('playing', () => {
-    hasPlayed = true;
     pollMs = POLL_MS_MIN;
     enter('playing');
   });
   video.addEventListener('waiting', () => {
-    if (hasPlayed && !video.seeking && !video.paused) stats.stalls += 1;
+    if (stats.state !== 'playing' || video.seeking || video.paused) return;
+    stats.stalls += 1;
+    enter('stalled');
   });
   video.addEventListener('ended', () => {
     const past = playing;
@@ -206,7 +207,7 @@
 
   /** A frozen picture can be a pause of the encoder, or a session that is no more. */
   async function checkStuck(now) {
-    if (!playing || stats.state === 'ended' || (video.paused && hasPlayed)) {
+    if (!playing || stats.state === 'ended' || video.paused) {
       progressAt = now;
       return;
     }
@@ -266,14 +267,15 @@
   }
 
   function measure() {
+    const onAir = stats.state === 'playing' || stats.state === 'stalled';
     const quality = video.getVideoPlaybackQuality ? video.getVideoPlaybackQuality() : null;
     stats.buffer = bufferedAhead();
     stats.droppedFrames = quality ? quality.droppedVideoFrames : 0;
     stats.frames = quality ? quality.totalVideoFrames : 0;
-    const shown = stats.state === 'playing' ? programDate() : null;
+    const shown = onAir ? programDate() : null;
     stats.behindClock = shown === null ? null : (Date.now() - shown) / 1000;
     if (window.hls) {
-      stats.latency = stats.state === 'playing' ? window.hls.latency : null;
+      stats.latency = onAir ? window.hls.latency : null;
       stats.targetLatency = window.hls.targetLatency;
     } else {
       stats.latency = stats.behindClock;
