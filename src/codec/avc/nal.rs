@@ -172,6 +172,11 @@ impl NalWalker {
         self.access_unit_left == 0 && self.length_bytes_read == 0
     }
 
+    /// True when lengths have fewer than 4 bytes, so that a sample is not what the wire holds.
+    pub fn rewrites(&self) -> bool {
+        self.length_bytes < 4
+    }
+
     /// True when a slice of an IDR picture was among the NAL units so far.
     pub fn has_idr(&self) -> bool {
         self.idr
