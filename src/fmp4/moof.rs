@@ -20,7 +20,7 @@ const TRUN_FLAGS: u32 = 0x400;
 const TRUN_COMPOSITION: u32 = 0x800;
 
 /// Bytes of an mdat header.
-pub(super) const MDAT_HEADER_BYTES: usize = 8;
+const MDAT_HEADER_BYTES: usize = 8;
 
 /// One sample of a sealed part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

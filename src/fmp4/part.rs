@@ -1,6 +1,6 @@
 //! Writes parts: samples behind head room as they arrive, moof in front of them at the end.
 
-use super::moof::{MDAT_HEADER_BYTES, Sample, SealedTrack, write_head};
+use super::moof::{Sample, SealedTrack, write_head};
 use super::pool::{BufferPool, class_bytes};
 use crate::limits::{PART_BYTES_MAX, PART_HEAD_FIXED_BYTES, PART_HEAD_SAMPLE_BYTES, PART_SAMPLES_MAX};
 use bytes::{Bytes, BytesMut};
@@ -287,7 +287,8 @@ impl PartWriter {
         track.open = Some(track.buffer.len());
         track.make_room(open.len(), &mut self.counters);
         track.buffer.extend_from_slice(open);
-        self.counters.bytes_copied_again += open.len() as u64;
+        // Once out of the sealed part, once into this one.
+        self.counters.bytes_copied_again += 2 * open.len() as u64;
     }
 
     /// Bytes that the head of a part takes with as many samples as planned, and two to spare.
@@ -341,5 +342,5 @@ impl Track {
 /// Bytes of a buffer for head room and media. Head room stays below half of it, which lets the pool
 /// recognise the buffer by what is behind the unused head room.
 fn buffer_bytes(head_room: usize, media_bytes: usize) -> usize {
-    (head_room + media_bytes).max(2 * head_room + MDAT_HEADER_BYTES)
+    (head_room + media_bytes).max(2 * head_room + 1)
 }
