@@ -1,0 +1,208 @@
+//! H.264 in its length-prefixed form (ISO/IEC 14496-15, section 5): the decoder configuration
+//! record, the sequence parameter set, NAL units, and what x264 says about itself.
+
+mod nal;
+mod sps;
+mod x264;
+
+pub use nal::{NAL_IDR, NAL_PPS, NAL_SEI, NAL_SPS, NalError, NalStep, NalUnits, NalWalker, nal_units};
+pub use sps::{Colour, FrameRate, Sps, SpsError, Timing};
+pub use x264::{X264Options, x264_options};
+
+use crate::limits::CODEC_CONFIG_BYTES_MAX;
+use crate::wire::{Reader, Truncated};
+use bytes::Bytes;
+use smallvec::SmallVec;
+use std::ops::Range;
+
+/// An AVCDecoderConfigurationRecord (avcC, section 5.3.3.1), parsed and checked.
+#[derive(Debug, Clone)]
+pub struct DecoderConfig {
+    record: Bytes,
+    nal_length_bytes: u8,
+    /// Where each SPS stands in `record`; at least one.
+    sps_ranges: SmallVec<[Range<usize>; 1]>,
+    /// Where each PPS stands in `record`; at least one.
+    pps_ranges: SmallVec<[Range<usize>; 1]>,
+    sps: Sps,
+}
+
+/// Why an AVCDecoderConfigurationRecord was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The record ends too early.
+    #[error("avcC: {0}")]
+    Truncated(#[from] Truncated),
+    /// More bytes than a record may have.
+    #[error("avcC of {found} bytes exceeds {CODEC_CONFIG_BYTES_MAX}")]
+    TooLarge {
+        /// Bytes found.
+        found: usize,
+    },
+    /// configurationVersion is not 1.
+    #[error("avcC: version {found}, only 1 is known")]
+    Version {
+        /// Version found.
+        found: u8,
+    },
+    /// A list of parameter sets is empty, or one of them is of another NAL unit type.
+    #[error("avcC: no usable {missing}")]
+    ParameterSet {
+        /// `SPS` or `PPS`.
+        missing: &'static str,
+    },
+    /// The first SPS cannot be used.
+    #[error("avcC: {0}")]
+    Sps(#[from] SpsError),
+}
+
+impl DecoderConfig {
+    /// Parses a whole record and its first SPS.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for a record that is truncated, too large, of another version, without
+    /// parameter sets, or whose first SPS is refused.
+    pub fn parse(record: Bytes) -> Result<Self, ConfigError> {
+        if record.len() > CODEC_CONFIG_BYTES_MAX {
+            return Err(ConfigError::TooLarge { found: record.len() });
+        }
+        let mut reader = Reader::new(&record);
+        let version = reader.u8()?;
+        if version != 1 {
+            return Err(ConfigError::Version { found: version });
+        }
+        reader.take(3)?;
+        let nal_length_bytes = (reader.u8()? & 3) + 1;
+        let sps_count = reader.u8()? & 0x1f;
+        let sps_ranges = parameter_sets(&mut reader, sps_count, NAL_SPS, "SPS")?;
+        let pps_count = reader.u8()?;
+        let pps_ranges = parameter_sets(&mut reader, pps_count, NAL_PPS, "PPS")?;
+        // What follows (chroma format, bit depths, SPS extensions) stays in the record untouched:
+        // encoders disagree about it, and the SPS says the same.
+        let sps = Sps::parse(&record[sps_ranges[0].clone()])?;
+        Ok(Self { nal_length_bytes, sps_ranges, pps_ranges, sps, record })
+    }
+
+    /// The record as it was received.
+    pub fn record(&self) -> &Bytes {
+        &self.record
+    }
+
+    /// The record for samples whose NAL lengths have 4 bytes: profile, compatibility and level as
+    /// the SPS has them (section 5.3.3.1.2 wants them equal), all else as received.
+    pub fn sample_entry_record(&self) -> Bytes {
+        let mut record = self.record.to_vec();
+        record[1..4].copy_from_slice(&[self.sps.profile, self.sps.compatibility, self.sps.level]);
+        record[4] |= 3;
+        record.into()
+    }
+
+    /// Bytes of a NAL unit's length on the wire, 1 to 4.
+    pub fn nal_length_bytes(&self) -> u8 {
+        self.nal_length_bytes
+    }
+
+    /// The first SPS.
+    pub fn sps(&self) -> &Sps {
+        &self.sps
+    }
+
+    /// All SPS NAL units, header byte included.
+    pub fn sps_units(&self) -> impl Iterator<Item = &[u8]> {
+        self.sps_ranges.iter().map(|range| &self.record[range.clone()])
+    }
+
+    /// All PPS NAL units, header byte included.
+    pub fn pps_units(&self) -> impl Iterator<Item = &[u8]> {
+        self.pps_ranges.iter().map(|range| &self.record[range.clone()])
+    }
+
+    /// `avc1.PPCCLL` (RFC 6381, section 3.3).
+    pub fn rfc6381(&self) -> String {
+        format!("avc1.{:02X}{:02X}{:02X}", self.sps.profile, self.sps.compatibility, self.sps.level)
+    }
+}
+
+/// By the record's bytes: the rest follows from them.
+impl PartialEq for DecoderConfig {
+    fn eq(&self, other: &Self) -> bool {
+        self.record == other.record
+    }
+}
+
+impl Eq for DecoderConfig {}
+
+/// `count` parameter sets, each after its 16-bit length; the counts have 5 and 8 bits.
+fn parameter_sets(
+    reader: &mut Reader<'_>,
+    count: u8,
+    nal_type: u8,
+    name: &'static str,
+) -> Result<SmallVec<[Range<usize>; 1]>, ConfigError> {
+    let mut ranges = SmallVec::new();
+    for _ in 0..count {
+        let length = usize::from(reader.u16()?);
+        let start = reader.offset();
+        let unit = reader.take(length)?;
+        if unit.first().is_none_or(|header| header & 0x1f != nal_type) {
+            return Err(ConfigError::ParameterSet { missing: name });
+        }
+        ranges.push(start..start + length);
+    }
+    if ranges.is_empty() { Err(ConfigError::ParameterSet { missing: name }) } else { Ok(ranges) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// OBS 30, x264, High, 320x180.
+    const OBS: &[u8] = &[
+        0x01, 0x64, 0x00, 0x0d, 0xff, 0xe1, 0x00, 0x1c, 0x67, 0x64, 0x00, 0x0d, 0xac, 0xd9, 0x41, 0x41, 0x9f,
+        0x9f, 0x01, 0x6a, 0x02, 0x02, 0x02, 0x80, 0x00, 0x00, 0x03, 0x00, 0x80, 0x00, 0x00, 0x1e, 0x47, 0x8a,
+        0x14, 0xcb, 0x01, 0x00, 0x04, 0x68, 0xef, 0xbc, 0xb0, 0xfd, 0xf8, 0xf8, 0x00,
+    ];
+
+    fn parse(record: &[u8]) -> Result<DecoderConfig, ConfigError> {
+        DecoderConfig::parse(Bytes::copy_from_slice(record))
+    }
+
+    #[test]
+    fn reads_the_record_of_a_real_encoder_and_keeps_its_extension_bytes() {
+        let config = parse(OBS).unwrap();
+        assert_eq!(config.rfc6381(), "avc1.64000D");
+        assert_eq!((config.sps().width, config.sps().height), (320, 180));
+        assert_eq!(config.nal_length_bytes(), 4);
+        assert_eq!(config.sps_units().collect::<Vec<_>>(), [&OBS[8..36]]);
+        assert_eq!(config.pps_units().collect::<Vec<_>>(), [&OBS[39..43]]);
+        assert_eq!(&config.sample_entry_record()[..], OBS);
+    }
+
+    #[test]
+    fn the_sample_entry_says_what_the_sps_says_and_4_byte_lengths() {
+        let mut record = OBS.to_vec();
+        record[1..5].copy_from_slice(&[66, 0xc0, 30, 0xfd]);
+        let config = parse(&record).unwrap();
+        assert_eq!(config.nal_length_bytes(), 2);
+        assert_eq!(config.rfc6381(), "avc1.64000D");
+        assert_eq!(&config.sample_entry_record()[..], OBS);
+    }
+
+    #[test]
+    fn every_truncation_and_every_missing_set_is_an_error() {
+        for length in 0..43 {
+            assert!(parse(&OBS[..length]).is_err(), "{length} bytes");
+        }
+        assert!(parse(&OBS[..43]).is_ok(), "without extension bytes, as OBS 29 writes it");
+        assert_eq!(parse(&[2, 0, 0, 0, 0]), Err(ConfigError::Version { found: 2 }));
+        let missing = |record: &[u8]| matches!(parse(record), Err(ConfigError::ParameterSet { .. }));
+        assert!(missing(&[1, 100, 0, 13, 0xff, 0xe0, 0]));
+        let mut record = OBS.to_vec();
+        record[36] = 0;
+        assert!(missing(&record));
+        record = OBS.to_vec();
+        record[8] = 0x68;
+        assert!(missing(&record));
+        assert!(matches!(parse(&vec![1; CODEC_CONFIG_BYTES_MAX + 1]), Err(ConfigError::TooLarge { .. })));
+    }
+}
