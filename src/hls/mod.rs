@@ -1,11 +1,21 @@
 //! Low-Latency HLS: what a session is, how it is cut, what its playlists say
 //! (draft-pantos-hls-rfc8216bis-22).
 
+pub mod bandwidth;
 mod event;
 mod gop;
 mod id;
 mod plan;
 mod segmenter;
+pub mod media_playlist;
+pub mod multivariant;
+pub mod numbering;
+pub mod path;
+pub mod reload;
+#[cfg(test)]
+mod tests;
+mod text;
+pub mod window;
 
 pub use event::{
     Close, EventBody, InitSegment, Part, Rendition, SegmentHead, SessionStart, StreamEvent, VideoRange,
