@@ -2,7 +2,7 @@
 //! checkers, none of which uses the code under test.
 
 // Each test is a crate of its own and uses a part of this.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 pub mod http;
 pub mod playlist;

@@ -3,7 +3,6 @@
 use super::http::{Client, resolve};
 use super::playlist::{Multivariant, parse_multivariant};
 use super::{Collected, poll_until, signal};
-use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -148,7 +147,7 @@ pub struct Playable {
 ///
 /// # Panics
 /// With the last answer when there is none in time, or with what is wrong with it.
-pub fn wait_until_playable(http: SocketAddr, path: &str, within: Duration) -> Playable {
+pub fn wait_until_playable(http: &str, path: &str, within: Duration) -> Playable {
     let mut client = Client::connect(http).expect("the server accepts a connection");
     let mut last = String::new();
     let answer = poll_until(within, || {

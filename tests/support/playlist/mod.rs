@@ -2,7 +2,7 @@
 //! shares nothing with `src/`, so that it cannot share the server's bugs.
 //!
 //! Pure over text. Each violation carries the number of the conformance assertion that it breaks
-//! (`tests/support/assertions.rs` has the list).
+//! (`tests/conformance/assertions.rs` has the list).
 
 mod check;
 mod edit;
