@@ -584,9 +584,11 @@ fn what_is_out_of_order_ends_the_session() {
     assert!(matches!(client.run(), Err(SessionError::Amf(AmfError::TooDeep { .. }))));
 
     // Commands may be longer once the client is known.
-    let long =
-        [&b"\x02\x00\x01x\x00\0\0\0\0\0\0\0\0"[..], &b"\x02\x10\x00".repeat(1), &[b'a'; 4096]].concat();
-    let long = [&long[..], &[&b"\x02\x10\x00"[..], &[b'a'; 4096]].concat().repeat(4)].concat();
+    let mut long = Vec::new();
+    AmfWriter::new(&mut long).string("x").number(0.0);
+    for _ in 0..5 {
+        AmfWriter::new(&mut long).string(&"a".repeat(4096));
+    }
     let mut client = Client::connected();
     client.message(3, message_type::COMMAND_AMF0, 0, &long);
     assert!(matches!(client.run(), Err(SessionError::Chunk(ChunkError::MessageTooLarge { .. }))));
