@@ -57,6 +57,9 @@ pub(super) struct Aggregate {
 }
 
 impl Aggregate {
+    /// [`Aggregate::bytes_wanted`] of a new one.
+    pub const FIRST_BYTES_WANTED: usize = TAG_HEADER_BYTES;
+
     pub fn new(timestamp_ms: u32, message_bytes: u32) -> Self {
         let stage = Stage::Header([0; TAG_HEADER_BYTES], 0);
         Self { timestamp_ms, left_bytes: message_bytes, shift_ms: None, stage }

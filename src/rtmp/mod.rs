@@ -3,14 +3,23 @@
 mod aggregate;
 pub mod amf;
 pub mod chunk;
+mod client;
 mod digest;
 mod handshake;
 mod message;
 mod metadata;
+mod output;
+mod rate;
+mod server;
 mod target;
 
 pub use aggregate::AggregateError;
+pub use client::{ClientConfig, ClientError, ClientEvent, ClientSession};
 pub use handshake::{HANDSHAKE_RANDOM_BYTES, HandshakeError};
 pub use message::{MessageHeader, message_type};
 pub use metadata::StreamMetadata;
+pub use server::{
+    Event, MediaFragment, Phase, PublishRequest, Refusal, ServerConfig, ServerSession, SessionError,
+    UnpublishCause,
+};
 pub use target::{TargetError, Token};

@@ -275,11 +275,11 @@ impl ChunkReader {
 
     /// Reads one header and enters its chunk; false when the input ended before.
     fn read_header(&mut self, input: &mut &[u8]) -> Result<bool, ChunkError> {
-        if self.held_count == 0 {
-            if let Ok(parsed) = self.parse_header(input) {
-                self.consume(input, parsed.header_bytes);
-                return self.enter_chunk(parsed).map(|()| true);
-            }
+        if self.held_count == 0
+            && let Ok(parsed) = self.parse_header(input)
+        {
+            self.consume(input, parsed.header_bytes);
+            return self.enter_chunk(parsed).map(|()| true);
         }
         loop {
             let held_before = self.held_count;
