@@ -70,7 +70,7 @@ fn one_shard_conforms() {
 
 #[test]
 fn two_shards_conform() {
-    own_server(2, "ultra", Some("state_dir = \"DIR/state\"\n".to_owned()));
+    own_server(2, "ultra", Some("[server]\nstate_dir = \"DIR/state\"\n".to_owned()));
 }
 
 #[test]
