@@ -21,6 +21,7 @@ const ROWS: &[Row] = &[
     row(0, "limits",  &[]),
     row(0, "wire",    &[]),
     row(0, "metrics", &["prometheus_client"]),
+    row(0, "secret",  &["serde"]),
     row(1, "codec",   &[]),
     row(1, "config",  &["serde", "toml", "clap"]),
     row(1, "auth",    &["hmac", "sha2", "subtle", "getrandom"]),

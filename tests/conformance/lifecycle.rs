@@ -232,7 +232,7 @@ pub fn long_gop(server: &Server, report: &Report) {
         "a GOP of 5 s after GOPs of 1 s",
     );
     report.expect(76, seen.closed_at.len() >= 5, format!("{} segments closed", seen.closed_at.len()));
-    let cuts = server.metric("rapidrtmp_forced_cuts_total");
+    let cuts = server.metric("rapidrtmp_repairs_total", "kind=\"forced_cut\"");
     report.expect(76, cuts.is_some_and(|cuts| cuts > 0.0), format!("{cuts:?} forced cuts counted"));
 }
 

@@ -2,7 +2,7 @@
 //! (`assertions.rs`). With `CONFORMANCE_URL=http://HOST:PORT/PATH.m3u8` against any server that plays;
 //! otherwise against our own with one shard and with two, fed by ffmpeg.
 //!
-//! `CONFORMANCE_STRICT=1` takes the time bounds as they are written, for a machine that does nothing else.
+//! `CONFORMANCE_SECONDS` observes the steady stream for longer; `CONFORMANCE_STRICT=1` takes the time bounds as they are written, for a machine that does nothing else.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -70,7 +70,7 @@ fn one_shard_conforms() {
 
 #[test]
 fn two_shards_conform() {
-    own_server(2, "ultra", Some("state_dir = \"DIR/state\"\n".to_owned()));
+    own_server(2, "ultra", Some("[server]\nstate_dir = \"DIR/state\"\n".to_owned()));
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn the_server_at_a_given_address_conforms() {
     let target = Target::at(http, format!("/{path}"));
     let report = Report::default();
     let playable = wait_until_playable(&target.http, &target.path, PLAYABLE_WITHIN);
-    steady_stream(&target, &report, &playable, Duration::from_secs(60));
+    steady_stream(&target, &report, &playable, observed());
     for assertion in OF_PUBLISHERS {
         report.skip(assertion, "needs control over the publisher");
     }
@@ -106,7 +106,7 @@ fn own_server(shards: usize, preset: &'static str, config: Option<String>) {
         let server = target.server.as_ref().expect("our own server");
         scope.spawn(|| lifecycle::killed_and_back(server, &report));
         scope.spawn(|| lifecycle::stopped(server, &report));
-        steady_stream(&target, &report, &playable, Duration::from_secs(20));
+        steady_stream(&target, &report, &playable, observed());
     });
     std::thread::scope(|scope| {
         let server = target.server.as_ref().expect("our own server");
@@ -119,6 +119,12 @@ fn own_server(shards: usize, preset: &'static str, config: Option<String>) {
         lifecycle::restarted(server, &report);
     }
     conclude(&report, &format!("{shards} shards, preset {preset}"));
+}
+
+/// How long a steady stream is observed at least.
+fn observed() -> Duration {
+    let seconds = std::env::var("CONFORMANCE_SECONDS").ok().and_then(|text| text.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(30))
 }
 
 /// All that can be seen of a stream that just runs: at least for this long.

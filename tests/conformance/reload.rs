@@ -296,7 +296,7 @@ impl Reloads<'_> {
         let Some(server) = &self.target.server else {
             return self.report.skip(35, "needs the gauge of our own server");
         };
-        let parked = || server.metric("rapidrtmp_parked_requests").unwrap_or(f64::NAN);
+        let parked = || server.metric("rapidrtmp_blocked_requests", "").unwrap_or(f64::NAN);
         let media = self.fresh_segment();
         let msn = media.last_complete().unwrap_or(0) + 2;
         let before = parked();

@@ -1,0 +1,224 @@
+//! Real encoders publish for a few seconds, and ffprobe reads what came out: every frame, at a constant
+//! rate, without a complaint.
+
+mod support;
+
+use serde_json::Value;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+use support::publisher::{Publisher, Source, wait_until_playable};
+use support::server::{Options, Server};
+
+/// What each encoder publishes. Shorter than the window, so that all of it can be read once it has ended.
+const SECONDS: u32 = 8;
+const PLAYABLE_WITHIN: Duration = Duration::from_secs(20);
+/// Starting, publishing and flushing.
+const DONE_WITHIN: Duration = Duration::from_secs(40);
+
+/// An encoder and what must come out.
+struct Case {
+    name: &'static str,
+    publish: Box<dyn Fn(&str) -> Publisher>,
+    /// Frames, and the rate as ffprobe prints it.
+    video: Option<(u64, &'static str)>,
+    /// Samples a second.
+    audio_rate_hz: Option<u64>,
+}
+
+#[test]
+fn every_encoder_is_played_frame_by_frame_from_one_shard() {
+    all_encoders(1);
+}
+
+#[test]
+fn every_encoder_is_played_frame_by_frame_from_two_shards() {
+    all_encoders(2);
+}
+
+fn all_encoders(shards: usize) {
+    // A stream ends with its publisher, and nothing of it has left the window by then.
+    let config = "[ingest]\nunpublish_grace_s = 0\nreconnect_grace_s = 0\n".to_owned();
+    let server = Server::start(&Options { shards, config: Some(config), ..Options::default() });
+    let cases = cases();
+    let mut publishers: Vec<Publisher> =
+        cases.iter().map(|case| (case.publish)(&server.publish_url(case.name))).collect();
+    let mut faults = Vec::new();
+    for (case, publisher) in cases.iter().zip(&mut publishers) {
+        let path = format!("/live/{}/index.m3u8", case.name);
+        wait_until_playable(&server.http().to_string(), &path, PLAYABLE_WITHIN);
+        if publisher.wait(DONE_WITHIN).is_none() {
+            faults.push(format!("{}: did not end; {}", case.name, publisher.log()));
+        }
+        let url = format!("http://{}{path}", server.http());
+        faults.extend(probe(case, &url).into_iter().map(|fault| format!("{}: {fault}", case.name)));
+    }
+    assert!(faults.is_empty(), "{shards} shards:\n{}\n{}", faults.join("\n"), server.log());
+}
+
+fn cases() -> Vec<Case> {
+    let seconds = Some(f64::from(SECONDS));
+    let ffmpeg = |name, source: Source, video, audio_rate_hz| Case {
+        name,
+        publish: Box::new(move |url| source.publish(url)),
+        video,
+        audio_rate_hz,
+    };
+    let frames = u64::from(SECONDS) * 30;
+    let source = Source { seconds, ..Source::default() };
+    let mut cases = vec![
+        ffmpeg("plain", source.clone(), Some((frames, "30/1")), Some(48_000)),
+        ffmpeg("bframes", Source { b_frames: 2, ..source.clone() }, Some((frames, "30/1")), Some(48_000)),
+        ffmpeg(
+            "ntsc",
+            Source { fps: "30000/1001", b_frames: 3, audio_rate_hz: 44_100, ..source.clone() },
+            Some((frames, "30000/1001")),
+            Some(44_100),
+        ),
+        ffmpeg(
+            "film",
+            Source { fps: "24", gop_frames: 24, ..source.clone() },
+            Some((u64::from(SECONDS) * 24, "24/1")),
+            Some(48_000),
+        ),
+        ffmpeg("videoonly", Source { audio: false, ..source.clone() }, Some((frames, "30/1")), None),
+        ffmpeg("audioonly", Source { video: false, ..source.clone() }, None, Some(48_000)),
+        gstreamer("rtmp2sink", "rtmp2sink location=URL"),
+        gstreamer("rtmpsink", "rtmpsink location=URL"),
+    ];
+    match newer_ffmpeg() {
+        Some(program) => {
+            let source = Source { program, ..source };
+            cases.push(ffmpeg("newffmpeg", source, Some((frames, "30/1")), Some(48_000)));
+        }
+        None if std::env::var_os("CI").is_some() => panic!("the newer ffmpeg is missing: tests/run install"),
+        None => eprintln!("NOT TESTED: the newer ffmpeg is missing: tests/run install"),
+    }
+    cases
+}
+
+/// gst-launch with a test picture and a tone; `sink` ends the pipeline.
+fn gstreamer(name: &'static str, sink: &'static str) -> Case {
+    let frames = u64::from(SECONDS) * 30;
+    let publish = move |url: &str| {
+        let pipeline = format!(
+            "-q -e videotestsrc is-live=true num-buffers={frames} ! video/x-raw,width=320,height=180,framerate=30/1 \
+             ! x264enc tune=zerolatency speed-preset=ultrafast bitrate=400 key-int-max=30 ! h264parse ! mux. \
+             audiotestsrc is-live=true samplesperbuffer=1024 num-buffers={} ! audio/x-raw,rate=44100,channels=2 \
+             ! avenc_aac ! aacparse ! mux. flvmux name=mux streamable=true ! {sink}",
+            SECONDS * 44_100 / 1024,
+        );
+        let mut command = Command::new("gst-launch-1.0");
+        command.args(pipeline.split_whitespace().map(|word| word.replace("URL", url)));
+        Publisher::start(command)
+    };
+    Case { name, publish: Box::new(publish), video: Some((frames, "30/1")), audio_rate_hz: Some(44_100) }
+}
+
+/// The static ffmpeg of the wheel that `tests/run install` puts beside the tests.
+fn newer_ffmpeg() -> Option<String> {
+    let libraries = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/.venv/lib");
+    let python = std::fs::read_dir(libraries).ok()?.next()?.ok()?.path();
+    let binaries = python.join("site-packages/imageio_ffmpeg/binaries");
+    let mut files = std::fs::read_dir(binaries).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+    let program = files
+        .find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("ffmpeg")))?;
+    Some(program.to_string_lossy().into_owned())
+}
+
+/// All that is wrong with what ffprobe reads.
+fn probe(case: &Case, url: &str) -> Vec<String> {
+    let output = Command::new("ffprobe")
+        .args(["-v", "warning", "-count_frames", "-show_streams", "-show_packets", "-of", "json", url])
+        .output()
+        .expect("runs ffprobe");
+    let complaints = String::from_utf8_lossy(&output.stderr).into_owned();
+    let mut faults = Vec::new();
+    if !complaints.is_empty() || !output.status.success() {
+        faults.push(format!("ffprobe: {}; {complaints}", output.status));
+    }
+    let Ok(probed) = serde_json::from_slice::<Value>(&output.stdout) else {
+        faults.push("ffprobe printed no JSON".to_owned());
+        return faults;
+    };
+    let stream = |kind: &str| {
+        let streams = probed["streams"].as_array().into_iter().flatten();
+        streams.clone().find(|stream| stream["codec_type"] == kind).cloned()
+    };
+    match (stream("video"), case.video) {
+        (Some(video), Some((frames, rate))) => faults.extend(video_faults(&video, &probed, frames, rate)),
+        (found, expected) if found.is_some() != expected.is_some() => {
+            faults.push(format!("video {found:?}, expected {expected:?}"));
+        }
+        _ => {}
+    }
+    match (stream("audio"), case.audio_rate_hz) {
+        (Some(audio), Some(rate)) => faults.extend(audio_faults(&audio, &probed, rate)),
+        (found, expected) if found.is_some() != expected.is_some() => {
+            faults.push(format!("audio {found:?}, expected {expected:?}"));
+        }
+        _ => {}
+    }
+    faults
+}
+
+fn video_faults(stream: &Value, probed: &Value, frames: u64, rate: &str) -> Vec<String> {
+    let mut faults = Vec::new();
+    let count = number(&stream["nb_read_frames"]);
+    if count != Some(frames) {
+        faults.push(format!("{count:?} video frames of {frames}"));
+    }
+    if stream["codec_name"] != "h264" || stream["r_frame_rate"] != rate {
+        faults.push(format!(
+            "{} at {} (average {}), not h264 at {rate}",
+            stream["codec_name"], stream["r_frame_rate"], stream["avg_frame_rate"]
+        ));
+    }
+    faults.extend(steps_faults(stream, probed, "video"));
+    faults
+}
+
+fn audio_faults(stream: &Value, probed: &Value, rate: u64) -> Vec<String> {
+    let mut faults = Vec::new();
+    if stream["codec_name"] != "aac" || number(&stream["sample_rate"]) != Some(rate) {
+        faults.push(format!("{} at {}, not aac at {rate}", stream["codec_name"], stream["sample_rate"]));
+    }
+    // Encoders differ by a few frames of priming and flushing.
+    let expected = u64::from(SECONDS) * rate / 1024;
+    let count = number(&stream["nb_read_frames"]).unwrap_or(0);
+    if count.abs_diff(expected) > 4 {
+        faults.push(format!("{count} audio frames, about {expected} expected"));
+    }
+    faults.extend(steps_faults(stream, probed, "audio"));
+    faults
+}
+
+/// Every packet lasts as long as the first, and the next one starts where it ends.
+fn steps_faults(stream: &Value, probed: &Value, kind: &str) -> Option<String> {
+    let packets: Vec<&Value> = probed["packets"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|packet| packet["stream_index"] == stream["index"])
+        .collect();
+    let times: Vec<i64> = packets.iter().filter_map(|packet| packet["dts"].as_i64()).collect();
+    let steps: Vec<i64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    let durations: Vec<i64> = packets.iter().filter_map(|packet| packet["duration"].as_i64()).collect();
+    let first = *durations.first()?;
+    let odd = |list: &[i64]| list.iter().position(|step| *step != first).map(|at| (at, list[at]));
+    let complete = times.len() == packets.len() && durations.len() == packets.len();
+    if complete && odd(&steps).is_none() && odd(&durations).is_none() {
+        return None;
+    }
+    Some(format!(
+        "{kind}: of {} packets of {first} ticks, the first odd step is {:?}, the first odd duration {:?}",
+        packets.len(),
+        odd(&steps),
+        odd(&durations)
+    ))
+}
+
+/// ffprobe prints counts as text.
+fn number(value: &Value) -> Option<u64> {
+    value.as_str()?.parse().ok()
+}

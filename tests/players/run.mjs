@@ -1,0 +1,161 @@
+// Real players against the real server: latency per preset, and what happens to an open page when the
+// encoder or the server dies. Prints a table and writes every figure to target/players.json.
+//
+//   node run.mjs [--seconds 10]
+
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { Player, launch, servePages } from './browser.mjs';
+import { Encoder, Server, sleep } from './server.mjs';
+import { strict } from './strict.mjs';
+
+const { values } = parseArgs({ options: { seconds: { type: 'string', default: '10' } } });
+const MEASURED_MS = 1000 * Number(values.seconds);
+const STARTED_WITHIN_MS = 20_000;
+const DEMO = '/live/demo/index.m3u8';
+const DEMO_FPS = 30;
+
+// The bounds are loose: the machine is shared and draws in software.
+const PRESETS = [
+  { name: 'low', args: ['--latency', 'low'], config: '', latencyMsMax: 4500 },
+  { name: 'ultra', args: ['--latency', 'ultra'], config: '', latencyMsMax: 3500 },
+  { name: 'part 0.1 s', args: ['--latency', 'ultra'], config: '[hls]\npart_wish_ms = 100\n', latencyMsMax: 3500 },
+];
+
+const figures = [];
+const faults = [];
+const pages = await servePages();
+const browser = await launch();
+
+/** What is wrong with one measurement. */
+function judge({ latencyMsMax }, figure) {
+  const wrong = [];
+  const expected = DEMO_FPS * MEASURED_MS / 1000;
+  if (figure.framesShown < expected * 0.6) wrong.push(`${figure.framesShown} frames of ${expected}`);
+  if (figure.fatal.length > 0) wrong.push(`fatal: ${figure.fatal.join('; ')}`);
+  if (figure.parts === 0) wrong.push('no part was loaded');
+  if (figure.latencyMs.p50 === null) wrong.push('the clock in the picture could not be read');
+  if (figure.latencyMs.p50 > latencyMsMax) wrong.push(`latency of ${figure.latencyMs.p50} ms, ${latencyMsMax} allowed`);
+  return wrong;
+}
+
+async function measure(server, preset, kind) {
+  const url = server.url(kind === 'watch' ? '/watch/live/demo' : DEMO);
+  const player = await Player.open(browser, kind, url, pages.origin);
+  try {
+    await player.started(STARTED_WITHIN_MS);
+    await player.reset();
+    await sleep(MEASURED_MS);
+    const figure = { preset: preset.name, ...await player.figures() };
+    await player.screenshot(`${preset.name}-${kind}`.replaceAll(' ', '-'));
+    return figure;
+  } finally {
+    await player.close();
+  }
+}
+
+async function latencies(preset) {
+  const server = await new Server(['--open', '--demo', ...preset.args], preset.config).start();
+  try {
+    await server.playable(DEMO);
+    console.log(`${preset.name}: ${await strict(server.url(DEMO))} playlists pass hls-parser's strict mode`);
+    for (const kind of ['hls', 'shaka', 'watch']) {
+      let figure = await measure(server, preset, kind);
+      let wrong = judge(preset, figure);
+      if (wrong.length > 0) {
+        console.log(`${preset.name} ${kind}: ${wrong.join(', ')}; once more`);
+        figure = await measure(server, preset, kind);
+        wrong = judge(preset, figure);
+      }
+      figures.push(figure);
+      faults.push(...wrong.map((text) => `${preset.name} ${kind}: ${text}`));
+    }
+  } catch (error) {
+    faults.push(`${preset.name}: ${error.message}\n${server.log}`);
+  } finally {
+    await server.remove();
+  }
+}
+
+/** Opens a page of each player on a stream, does harm, and sees who plays again without being reloaded. */
+async function survives(name, kinds, required, server, path, harm) {
+  const players = [];
+  try {
+    await server.start();
+    const encoder = path === DEMO ? null : new Encoder(server, 'e2e');
+    try {
+      await server.playable(path);
+      for (const kind of kinds) {
+        const url = server.url(kind === 'watch' ? path.replace(/^(.*)\/index\.m3u8$/, '/watch$1') : path);
+        players.push(await Player.open(browser, kind, url, pages.origin));
+      }
+      for (const player of players) await player.started(STARTED_WITHIN_MS);
+      await sleep(4000);
+      const replaced = await harm(server, encoder);
+      try {
+        const began = Date.now();
+        // Forget the frames that were still buffered.
+        await sleep(4000);
+        for (const player of players) await player.reset();
+        for (const player of players) {
+          const moves = () => window.collected.frames > 45;
+          const left = Math.max(1, 30_000 - (Date.now() - began));
+          const again = await player.page.waitForFunction(moves, null, { timeout: left, polling: 100 }).then(() => true, () => false);
+          const figure = { preset: name, again, ...await player.figures() };
+          figures.push(figure);
+          console.log(`${name}: ${player.kind} ${again ? 'plays again' : 'does NOT play again'} (${JSON.stringify(figure.errors)}, stalls ${figure.stalls})`);
+          if (!again && required.includes(player.kind)) faults.push(`${name}: ${player.kind} does not play again: ${figure.fatal.join('; ')}`);
+          await player.screenshot(`${name}-${player.kind}`.replaceAll(' ', '-'));
+        }
+      } finally {
+        await replaced?.kill();
+      }
+    } finally {
+      await encoder?.kill();
+    }
+  } catch (error) {
+    faults.push(`${name}: ${error.message}\n${server.log}`);
+  } finally {
+    for (const player of players) await player.close();
+    await server.remove();
+  }
+}
+
+const encoderDies = async (server, encoder) => {
+  await encoder.kill();
+  await sleep(5000);
+  return new Encoder(server, 'e2e');
+};
+const serverDies = async (server) => {
+  await server.kill();
+  await sleep(1000);
+  await server.start();
+};
+
+try {
+  for (const preset of PRESETS) await latencies(preset);
+  const all = ['hls', 'shaka', 'watch'];
+  await survives('encoder killed', all, all, new Server(['--open'], ''), '/live/e2e/index.m3u8', encoderDies);
+  // hls.js by its defaults gives up after two retries; the server's own page must not.
+  await survives('server killed', all, ['watch'], new Server(['--open', '--demo'], ''), DEMO, serverDies);
+  const kept = '[server]\nstate_dir = "DIR/state"\n';
+  await survives('server killed, state kept', all, ['watch'], new Server(['--open', '--demo'], kept), DEMO, serverDies);
+} finally {
+  await browser.close();
+  pages.close();
+}
+
+const columns = ['preset', 'player', 'latencyMs.p50', 'latencyMs.p95', 'firstFrameMs', 'framesShown', 'framesDropped', 'stalls',
+  'parts', 'segments', 'skipped', 'repeated', 'reloads', 'scriptMsPerReload', 'playlistParseMs.p95'];
+const cell = (figure, column) => column.split('.').reduce((value, key) => value?.[key], figure) ?? '';
+const rows = [columns, ...figures.map((figure) => columns.map((column) => String(cell(figure, column))))];
+const widths = columns.map((_, index) => Math.max(...rows.map((row) => row[index].length)));
+for (const row of rows) console.log(row.map((text, index) => text.padEnd(widths[index])).join('  '));
+
+const target = resolve(dirname(fileURLToPath(import.meta.url)), '../../target');
+mkdirSync(target, { recursive: true });
+writeFileSync(join(target, 'players.json'), JSON.stringify(figures, null, 2));
+for (const fault of faults) console.error(`FAIL ${fault}`);
+process.exitCode = faults.length === 0 ? 0 : 1;
