@@ -3,10 +3,10 @@
 
 pub mod bandwidth;
 mod event;
-mod gop;
+pub mod gop;
 mod id;
-mod plan;
-mod segmenter;
+pub mod plan;
+pub mod segmenter;
 pub mod media_playlist;
 pub mod multivariant;
 pub mod numbering;

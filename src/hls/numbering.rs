@@ -81,6 +81,8 @@ pub struct FrozenSession {
     pub part_hold_back_ms: u32,
     /// CAN-SKIP-UNTIL.
     pub can_skip_until_s: u32,
+    /// The group of pictures that it expected.
+    pub gop_ms: u32,
     /// BANDWIDTH, once it is declared.
     pub bandwidth_bits: Option<u64>,
     /// AVERAGE-BANDWIDTH, once it is declared.
@@ -159,6 +161,7 @@ impl Numbering {
                     id: start.session,
                     part_hold_back_ms: start.part_hold_back_ms,
                     can_skip_until_s: start.can_skip_until_s,
+                    gop_ms: start.gop_ms,
                     bandwidth_bits: None,
                     average_bandwidth_bits: None,
                 });
@@ -194,7 +197,7 @@ impl Numbering {
                     session.average_bandwidth_bits = Some(average_bandwidth_bits);
                 }
             }
-            EventBody::Close(_) | EventBody::End | EventBody::Retire(_) => {}
+            EventBody::Announce | EventBody::Close(_) | EventBody::End | EventBody::Retire(_) => {}
         }
     }
 

@@ -126,6 +126,7 @@ impl Live {
             can_skip_until_s: plan.can_skip_until_s,
             media_sequence_first: numbers.media_sequence_first,
             discontinuity_sequence_first: numbers.discontinuity_sequence_first,
+            gop_ms: plan.gop_ms,
             window_segments_min: settings.window_segments_min,
             window_ms_min: 7 * 1000 * plan.target_duration_s,
             prefill_gap_segments: settings.prefill_gap_segments,
@@ -276,7 +277,7 @@ impl Live {
                 Ok(())
             }
             // A second jump in one frame would be our own mistake: the timeline was just set to it.
-            Placed::Stray | Placed::Discontinuity => {
+            Placed::Discard | Placed::Discontinuity => {
                 self.track(id).frame = Some(OpenFrame::Discarding);
                 Ok(())
             }

@@ -34,6 +34,8 @@ pub struct WindowState {
     sessions: Vec<Session>,
     /// Time of the newest event.
     at_unix_ms: u64,
+    /// A new session will follow the ended one.
+    announced: bool,
 }
 
 /// One session's playlists.
@@ -86,6 +88,8 @@ pub enum Change {
     },
     /// Playlists of the session are answered from here on.
     Playable(SessionId),
+    /// The multivariant playlist names no session until the next one starts.
+    Announced,
     /// ENDLIST: everybody who waits in the session is to be answered.
     Ended(SessionId),
     /// Nothing of the session can be fetched any more.
@@ -230,6 +234,13 @@ impl Window {
         let at_unix_ms = self.state.at_unix_ms.max(event.at_unix_ms);
         let change = match &event.body {
             EventBody::Start(start) => self.start_session(start)?,
+            EventBody::Announce => {
+                if self.live().is_some() {
+                    return Err(EventError::Session);
+                }
+                self.state.announced = true;
+                Change::Announced
+            }
             EventBody::Init(init) => {
                 let (session, window, _) = self.live_rendition(init.rendition)?;
                 window.add_init(init)?;
@@ -291,6 +302,7 @@ impl Window {
             self.retire(0);
         }
         self.state.sessions.push(session);
+        self.state.announced = false;
         Ok(Change::Started(start.session))
     }
 
@@ -358,7 +370,8 @@ impl Window {
 
     /// The newest session, live or ended: the one that the multivariant playlist names.
     pub fn current(&self) -> Option<SessionId> {
-        self.state.sessions.last().map(|session| session.start.session)
+        let newest = self.state.sessions.last().filter(|session| !(session.ended && self.state.announced));
+        newest.map(|session| session.start.session)
     }
 
     /// The session that is not ended.
