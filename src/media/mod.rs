@@ -1,10 +1,16 @@
 //! What every protocol of the server speaks about: names, time, tracks, shared bytes.
 
+mod cadence;
 mod name;
 mod time;
+mod timeline;
+mod wall_clock;
 
+pub use cadence::{Cadence, FrameRate};
 pub use name::{NameError, StreamName};
 pub use time::{Now, Timescale};
+pub use timeline::{FrameTime, Placed, Repairs, Timeline, Unwrap};
+pub use wall_clock::WallClock;
 
 use bytes::Bytes;
 
@@ -16,6 +22,10 @@ pub enum TrackKind {
     /// Sound.
     Audio,
 }
+
+/// A track's place among those of one publisher; stable while it publishes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TrackId(pub u8);
 
 /// Where the bytes of a part or init segment are. Today always in memory; recordings add stored
 /// media later, in window and response alike.

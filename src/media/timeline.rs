@@ -1,0 +1,441 @@
+//! From a publisher's milliseconds to exact decode times: all tracks of a stream on one timeline.
+//!
+//! Anchored once, for all tracks, on the first coded frame; it goes on over discontinuities and
+//! reconnects, so decode times only rise. On a grid, a frame is final when its first byte is here.
+//! Where frames are missing, the next one's decode time leaves a hole of whole frames: what becomes
+//! of the hole depends on the open part, so the segmenter closes it.
+//!
+//! Decode times are never negative (output begins at a lead of a second) and composition offsets
+//! never below 0, which every player takes, whatever version of the `trun` box they stand in.
+
+use super::{Cadence, Timescale, TrackId};
+use crate::limits::{
+    COMPOSITION_OFFSET_MS_MAX, STRAY_FRAMES_MAX, TIMELINE_LEAD_MS, TIMESTAMP_BACK_MS_MAX,
+    TIMESTAMP_JITTER_MS_MAX, TIMESTAMP_LEAP_MS_MAX,
+};
+
+/// Extends the 32-bit milliseconds of one connection, all its tracks, to 64 bits.
+///
+/// Chunk timestamps wrap at 2^32, those of FLV-based senders at 2^31: a step of nearly 2^31 is that.
+#[derive(Debug, Clone, Default)]
+pub struct Unwrap {
+    /// The last timestamp, extended.
+    last_ms: Option<i64>,
+    /// Forward passes over 2^31 or 2^32.
+    wraps: u64,
+}
+
+/// A step this close to 2^31 milliseconds (24.8 days) is a wrap there, not a step.
+const WRAP_MARGIN_MS: i64 = 60_000;
+
+impl Unwrap {
+    /// The timestamp extended: nearest to the last one, modulo 2^32 or, near its end, 2^31.
+    pub fn unwrap_ms(&mut self, timestamp_ms: u32) -> i64 {
+        let Some(last) = self.last_ms else {
+            self.last_ms = Some(i64::from(timestamp_ms));
+            return i64::from(timestamp_ms);
+        };
+        let half: i64 = 1 << 31;
+        let step = i64::from(timestamp_ms.wrapping_sub(last as u32) as i32);
+        let step = if step < WRAP_MARGIN_MS - half {
+            step + half
+        } else if step > half - WRAP_MARGIN_MS {
+            step - half
+        } else {
+            step
+        };
+        let extended = last + step;
+        if step > 0 && i64::from(timestamp_ms) < step {
+            self.wraps += 1;
+        }
+        self.last_ms = Some(extended);
+        extended
+    }
+
+    /// Times the 32-bit clock started over.
+    pub fn wraps(&self) -> u64 {
+        self.wraps
+    }
+}
+
+/// Where a frame stands on the output timeline, in its track's ticks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FrameTime {
+    /// Decode time.
+    pub decode: u64,
+    /// Duration, more than 0.
+    pub duration: u32,
+    /// Presentation time less decode time.
+    pub composition_offset: u32,
+}
+
+impl FrameTime {
+    /// Presentation time.
+    pub fn presentation(&self) -> u64 {
+        self.decode + u64::from(self.composition_offset)
+    }
+
+    /// Decode time of what follows.
+    pub fn end(&self) -> u64 {
+        self.decode + u64::from(self.duration)
+    }
+}
+
+/// What [`Timeline::place`] says of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Placed {
+    /// Its time is final.
+    Now(FrameTime),
+    /// Variable frame rate: the frame's duration is known when the next one of its track comes; its
+    /// bytes wait until then. `earlier` is the one that waited until now.
+    Held {
+        /// Time of the frame that was held before this one.
+        earlier: Option<FrameTime>,
+    },
+    /// Not placed: the publisher's time leapt, for all its tracks. [`Timeline::flush`] each, close
+    /// what is open, [`Timeline::rebase`] to this frame's timestamp, and place it again.
+    Discontinuity,
+    /// To be thrown away: from before the last discontinuity, or audio far ahead of its own clock.
+    Discard,
+}
+
+/// How often a publisher's time was repaired.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Repairs {
+    /// Frames that their grid expected and that did not come.
+    pub missing_frames: u64,
+    /// Timestamps more than 2 ms off their track's clock, taken for jitter.
+    pub absorbed: u64,
+    /// Frames made longer or shorter to follow a drifting clock.
+    pub slewed: u64,
+    /// Composition offsets that were negative or absurd.
+    pub composition_clamped: u64,
+    /// Leaps of the publisher's time.
+    pub discontinuities: u64,
+    /// Frames thrown away.
+    pub discarded: u64,
+}
+
+impl std::ops::AddAssign for Repairs {
+    fn add_assign(&mut self, other: Self) {
+        self.missing_frames += other.missing_frames;
+        self.absorbed += other.absorbed;
+        self.slewed += other.slewed;
+        self.composition_clamped += other.composition_clamped;
+        self.discontinuities += other.discontinuities;
+        self.discarded += other.discarded;
+    }
+}
+
+/// All tracks of one stream on one output timeline.
+#[derive(Debug, Clone)]
+pub struct Timeline {
+    /// By [`TrackId`].
+    tracks: Vec<Track>,
+    /// The publisher's timestamp, unwrapped milliseconds,
+    anchor_ms: i64,
+    /// that stands at this output time, microseconds.
+    base_us: i64,
+    /// Newest timestamp of any track since the anchor.
+    newest_ms: i64,
+    /// A step of more than this is a discontinuity: a second, or twice the longest frame.
+    leap_ms: i64,
+    repairs: Repairs,
+}
+
+#[derive(Debug, Clone)]
+struct Track {
+    cadence: Cadence,
+    /// Decode time of a frame that follows without a hole; 0 before the first.
+    next: u64,
+    /// Timestamp of the last frame since the anchor.
+    last_ms: Option<i64>,
+    /// Running mean of (timestamp - clock), in 1/32 ticks.
+    error_mean: i64,
+    /// Decode time from which the clock may be slewed again.
+    slew_from: u64,
+    /// Frames in a row that were far from the anchor.
+    strays: u32,
+    /// The frame of a variable rate whose duration is not known: decode time and composition offset.
+    held: Option<(u64, u32)>,
+}
+
+/// The running mean takes in each error by one part in this many.
+const ERROR_MEAN_FRAMES: i64 = 32;
+/// An error that is not worth counting: twice the publisher's rounding.
+const ERROR_ROUNDING_MS: i64 = 2;
+/// Audio may stand this far from the publisher's clock on average: lip sync is not seen below.
+const AUDIO_ERROR_MS: i64 = 40;
+/// A clock is slewed by at most a millisecond in each 250: 4,000 ppm.
+const SLEW_MS: i64 = 1;
+const SLEW_INTERVAL_MS: i64 = 250;
+
+impl Timeline {
+    /// A timeline for tracks of these cadences (`cadences[i]` is `TrackId(i)`), anchored at the
+    /// unwrapped timestamp of the first coded frame.
+    pub fn new(cadences: &[Cadence], anchor_ms: i64) -> Self {
+        let tracks = cadences.iter().map(|&cadence| Track::new(cadence, 0)).collect();
+        let base_us = TIMELINE_LEAD_MS * 1000;
+        let mut timeline = Self {
+            tracks,
+            anchor_ms,
+            base_us,
+            newest_ms: anchor_ms,
+            leap_ms: 0,
+            repairs: Repairs::default(),
+        };
+        timeline.leap_ms = timeline.longest_leap_ms();
+        timeline
+    }
+
+    /// Places a frame by its unwrapped timestamp and composition time, in milliseconds. A frame of
+    /// an unknown track is discarded.
+    pub fn place(&mut self, track: TrackId, timestamp_ms: i64, composition_ms: i32) -> Placed {
+        let Some(index) = self.tracks.get(usize::from(track.0)).map(|_| usize::from(track.0)) else {
+            return self.discard();
+        };
+        match self.judge(index, timestamp_ms) {
+            Judgement::Leap => return Placed::Discontinuity,
+            Judgement::Stray => return self.discard(),
+            Judgement::Plausible => {}
+        }
+        let ideal = self.ideal_ticks(index, timestamp_ms);
+        let first = self.tracks[index].last_ms.is_none();
+        self.newest_ms = self.newest_ms.max(timestamp_ms);
+        let track = &mut self.tracks[index];
+        track.last_ms = Some(timestamp_ms);
+        if first {
+            track.next = track.next.max(ideal);
+        }
+        match track.cadence {
+            Cadence::Variable { timescale, .. } => {
+                let offset = composition_ticks(timescale, None, composition_ms, &mut self.repairs);
+                Placed::Held { earlier: track.hold(ideal, offset) }
+            }
+            Cadence::Grid { timescale, frame_ticks, tolerance_ticks } => {
+                let composition_offset =
+                    composition_ticks(timescale, Some(frame_ticks), composition_ms, &mut self.repairs);
+                let (decode, duration) =
+                    track.place_video(ideal, frame_ticks, tolerance_ticks, &mut self.repairs);
+                Placed::Now(FrameTime { decode, duration, composition_offset })
+            }
+            Cadence::Samples { frame_ticks, .. } => {
+                match track.place_audio(ideal, frame_ticks, &mut self.repairs) {
+                    Some((decode, duration)) => {
+                        Placed::Now(FrameTime { decode, duration, composition_offset: 0 })
+                    }
+                    None => self.discard(),
+                }
+            }
+        }
+    }
+
+    /// The frame that a track of variable rate still holds, with its typical duration: at the end,
+    /// and before a discontinuity.
+    pub fn flush(&mut self, track: TrackId) -> Option<FrameTime> {
+        let track = self.tracks.get_mut(usize::from(track.0))?;
+        let (decode, composition_offset) = track.held.take()?;
+        let duration = track.cadence.frame_ticks();
+        track.next = decode + u64::from(duration);
+        Some(FrameTime { decode, duration, composition_offset })
+    }
+
+    /// After a discontinuity: this timestamp stands where the longest track ended.
+    pub fn rebase(&mut self, anchor_ms: i64) {
+        let end_us = |track: &Track| {
+            let timescale = track.cadence.timescale();
+            let ticks = track.held.map_or(track.next, |(decode, _)| decode);
+            i64::try_from(ticks).map_or(i64::MAX, |ticks| timescale.to_us_floor(ticks) + 1)
+        };
+        let end_us = self.tracks.iter().map(end_us).max().unwrap_or(0);
+        self.base_us = end_us.max(TIMELINE_LEAD_MS * 1000);
+        self.anchor_ms = anchor_ms;
+        self.newest_ms = anchor_ms;
+        for track in &mut self.tracks {
+            *track = Track::new(track.cadence, track.next);
+        }
+        self.repairs.discontinuities += 1;
+    }
+
+    /// A publisher came back, with newly learnt cadences of the same timescales: goes on where the
+    /// longest track ended.
+    pub fn resume(&mut self, cadences: &[Cadence], anchor_ms: i64) {
+        self.rebase(anchor_ms);
+        for (track, &cadence) in self.tracks.iter_mut().zip(cadences) {
+            debug_assert!(track.cadence.timescale() == cadence.timescale());
+            track.cadence = cadence;
+        }
+        self.leap_ms = self.longest_leap_ms();
+    }
+
+    /// Output time, microseconds, of a publisher's unwrapped timestamp.
+    pub fn media_us(&self, timestamp_ms: i64) -> i64 {
+        self.base_us.saturating_add(timestamp_ms.saturating_sub(self.anchor_ms).saturating_mul(1000))
+    }
+
+    /// What was repaired so far.
+    pub fn repairs(&self) -> Repairs {
+        self.repairs
+    }
+
+    /// Decided once for all tracks: forward against the newest timestamp of any (a track that comes
+    /// back after silence has not leapt), back against the track's own.
+    fn judge(&mut self, index: usize, timestamp_ms: i64) -> Judgement {
+        let forward = timestamp_ms.saturating_sub(self.newest_ms);
+        let track = &mut self.tracks[index];
+        let Some(last_ms) = track.last_ms else {
+            // First of its track since the anchor: a straggler from before it is no second leap,
+            // unless that is all the track has.
+            if forward.abs() <= self.leap_ms {
+                return Judgement::Plausible;
+            }
+            track.strays += 1;
+            return if track.strays > STRAY_FRAMES_MAX { Judgement::Leap } else { Judgement::Stray };
+        };
+        let back_ms = TIMESTAMP_BACK_MS_MAX;
+        if forward > self.leap_ms || timestamp_ms < last_ms.saturating_sub(back_ms) {
+            return Judgement::Leap;
+        }
+        Judgement::Plausible
+    }
+
+    fn ideal_ticks(&self, index: usize, timestamp_ms: i64) -> u64 {
+        let rate = i128::from(self.tracks[index].cadence.timescale().get());
+        let ticks = (i128::from(self.media_us(timestamp_ms)) * rate + 500_000).div_euclid(1_000_000);
+        u64::try_from(ticks).unwrap_or(0)
+    }
+
+    fn longest_leap_ms(&self) -> i64 {
+        let longest = |track: &Track| {
+            let ticks = i64::from(track.cadence.longest_ticks());
+            track.cadence.timescale().to_us_floor(ticks) / 1000
+        };
+        let longest_ms = self.tracks.iter().map(longest).max().unwrap_or(0);
+        TIMESTAMP_LEAP_MS_MAX.max(2 * longest_ms)
+    }
+
+    fn discard(&mut self) -> Placed {
+        self.repairs.discarded += 1;
+        Placed::Discard
+    }
+}
+
+enum Judgement {
+    Plausible,
+    Leap,
+    Stray,
+}
+
+impl Track {
+    fn new(cadence: Cadence, next: u64) -> Self {
+        Self { cadence, next, last_ms: None, error_mean: 0, slew_from: 0, strays: 0, held: None }
+    }
+
+    /// On the grid: where the timestamp is ahead of the next frame's place, frames are missing;
+    /// otherwise the publisher's clock is not quite the grid's. A slow one gains a missing frame now
+    /// and then; a fast one has frames shortened, by half when it is frames ahead.
+    fn place_video(
+        &mut self,
+        ideal: u64,
+        frame_ticks: u32,
+        tolerance_ticks: u32,
+        repairs: &mut Repairs,
+    ) -> (u64, u32) {
+        let frame = i64::from(frame_ticks);
+        let error = self.leave_hole(ideal, frame, i64::from(tolerance_ticks), repairs);
+        self.note_error(error, repairs);
+        let ahead = -self.error_mean / ERROR_MEAN_FRAMES;
+        let shorten = if error < -2 * frame && ahead > frame {
+            frame / 2
+        } else if ahead > frame / 4 {
+            self.slew_ticks().min(frame / 2)
+        } else {
+            0
+        };
+        self.advance(frame - shorten, shorten, repairs)
+    }
+
+    /// On the sample clock: jitter is averaged away and drift slewed. `None` when the frame is one
+    /// too many, further ahead of the timestamps than jitter goes.
+    fn place_audio(&mut self, ideal: u64, frame_ticks: u32, repairs: &mut Repairs) -> Option<(u64, u32)> {
+        let frame = i64::from(frame_ticks);
+        let timescale = self.cadence.timescale();
+        let tolerance = timescale.from_ms_round(TIMESTAMP_JITTER_MS_MAX).max(frame);
+        let error = self.leave_hole(ideal, frame, tolerance, repairs);
+        if error < -tolerance {
+            return None;
+        }
+        self.note_error(error, repairs);
+        let mean = self.error_mean / ERROR_MEAN_FRAMES;
+        let drifted = mean.abs() > timescale.from_ms_round(AUDIO_ERROR_MS);
+        let change = if drifted { self.slew_ticks().min(frame / 2) * mean.signum() } else { 0 };
+        Some(self.advance(frame + change, change, repairs))
+    }
+
+    /// The timestamp's error against the next frame's place; one beyond the tolerance leaves a hole
+    /// of whole frames first.
+    fn leave_hole(&mut self, ideal: u64, frame: i64, tolerance: i64, repairs: &mut Repairs) -> i64 {
+        let error = ideal as i64 - self.next as i64;
+        if error <= tolerance {
+            return error;
+        }
+        let missing = ((error + frame / 2) / frame).max(1);
+        repairs.missing_frames += missing as u64;
+        self.next += (missing * frame) as u64;
+        let error = error - missing * frame;
+        self.error_mean = error * ERROR_MEAN_FRAMES;
+        error
+    }
+
+    /// Takes the next `duration` ticks; `change` of them are a repair.
+    fn advance(&mut self, duration: i64, change: i64, repairs: &mut Repairs) -> (u64, u32) {
+        let decode = self.next;
+        self.next += duration as u64;
+        if change != 0 {
+            repairs.slewed += 1;
+            let timescale = self.cadence.timescale();
+            self.slew_from = self.next + timescale.from_ms_round(SLEW_INTERVAL_MS) as u64;
+        }
+        (decode, duration as u32)
+    }
+
+    /// How many ticks the clock may be slewed by at this frame.
+    fn slew_ticks(&self) -> i64 {
+        if self.next < self.slew_from { 0 } else { self.cadence.timescale().from_ms_round(SLEW_MS) }
+    }
+
+    fn note_error(&mut self, error: i64, repairs: &mut Repairs) {
+        self.error_mean += error - self.error_mean / ERROR_MEAN_FRAMES;
+        let rounding = self.cadence.timescale().from_ms_round(ERROR_ROUNDING_MS);
+        repairs.absorbed += u64::from(error.abs() > rounding);
+    }
+
+    /// Holds a frame of a variable rate, and gives the time of the one held before: it lasts until
+    /// this one, at least a millisecond.
+    fn hold(&mut self, ideal: u64, offset: u32) -> Option<FrameTime> {
+        let least = self.cadence.timescale().from_ms_round(1) as u64;
+        let earlier = self.held.take().map(|(decode, composition_offset)| {
+            let duration = ideal.saturating_sub(decode).max(least);
+            let duration = u32::try_from(duration).unwrap_or(u32::MAX);
+            self.next = decode + u64::from(duration);
+            FrameTime { decode, duration, composition_offset }
+        });
+        self.held = Some((ideal.max(self.next), offset));
+        earlier
+    }
+}
+
+/// A composition time in ticks, on the grid if there is one (a publisher that truncates both times
+/// has its difference off by 1 ms), never negative.
+fn composition_ticks(timescale: Timescale, grid: Option<u32>, ms: i32, repairs: &mut Repairs) -> u32 {
+    let clamped = i64::from(ms).clamp(0, COMPOSITION_OFFSET_MS_MAX);
+    repairs.composition_clamped += u64::from((clamped - i64::from(ms)).abs() > ERROR_ROUNDING_MS);
+    let ticks = timescale.from_ms_round(clamped) as u32;
+    match grid {
+        Some(frame) => (ticks + frame / 2) / frame * frame,
+        None => ticks,
+    }
+}
+
+#[cfg(test)]
+mod tests;

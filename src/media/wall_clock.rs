@@ -1,0 +1,190 @@
+//! Unix time of media time 0, for PROGRAM-DATE-TIME.
+//!
+//! The least of (arrival - media time) over some seconds is the frame that waited least on its way.
+//! The date follows that estimate slowly, so that dates and durations agree to a few milliseconds.
+
+use super::Now;
+use crate::limits::{DATE_SLEW_PPM_MAX, DATE_SLEW_US_MAX, WALL_CLOCK_BUCKETS};
+
+/// The estimate, and the date that follows it.
+#[derive(Debug, Clone, Default)]
+pub struct WallClock {
+    /// Least (arrival - media time) of each of the last seconds, microseconds.
+    buckets: [Option<i64>; WALL_CLOCK_BUCKETS],
+    /// The second of the monotonic clock that `buckets` was last written in.
+    second: u64,
+    /// Unix time of media time 0 as it is told, microseconds.
+    told_us: Option<i64>,
+    /// Media time of the last segment's start.
+    segment_us: i64,
+    /// The next segment may step: a discontinuity stands before it.
+    may_step: bool,
+    /// The first whole window's estimate and when it was made, to measure drift from.
+    origin: Option<(u64, i64)>,
+    /// When the first arrival was.
+    since_us: Option<u64>,
+}
+
+/// Drift is told once the estimate has moved for this long.
+const DRIFT_BASE_US: u64 = 30_000_000;
+
+impl WallClock {
+    /// The first byte of a frame is here. `media_us` is its presentation time, so that no date told
+    /// of it lies in the future.
+    pub fn handle_arrival(&mut self, media_us: i64, now: Now) {
+        let second = now.monotonic_us / 1_000_000;
+        for passed in (self.second + 1..=second).take(WALL_CLOCK_BUCKETS) {
+            self.buckets[(passed % WALL_CLOCK_BUCKETS as u64) as usize] = None;
+        }
+        if second.saturating_sub(self.second) >= WALL_CLOCK_BUCKETS as u64 {
+            self.buckets = [None; WALL_CLOCK_BUCKETS];
+        }
+        self.second = second.max(self.second);
+        let found = i64::try_from(now.unix_us).unwrap_or(i64::MAX).saturating_sub(media_us);
+        let bucket = &mut self.buckets[(self.second % WALL_CLOCK_BUCKETS as u64) as usize];
+        *bucket = Some(bucket.map_or(found, |least| least.min(found)));
+
+        let since = *self.since_us.get_or_insert(now.monotonic_us);
+        let window_us = WALL_CLOCK_BUCKETS as u64 * 1_000_000;
+        if self.origin.is_none() && now.monotonic_us.saturating_sub(since) >= window_us {
+            self.origin = self.estimate_us().map(|estimate| (now.monotonic_us, estimate));
+        }
+    }
+
+    /// The date (Unix milliseconds) of a segment that starts at this media time. Asked once for each
+    /// segment of the first rendition, in order: the date moves towards the estimate by at most
+    /// 500 ppm and 5 ms, or steps to it after a discontinuity; it is never in the future.
+    pub fn segment_date(&mut self, media_us: i64, now: Now) -> u64 {
+        let now_us = i64::try_from(now.unix_us).unwrap_or(i64::MAX);
+        let estimate = self.estimate_us().unwrap_or(now_us.saturating_sub(media_us));
+        let told = match self.told_us {
+            None => estimate,
+            // Output media time goes on over a discontinuity, so not going back is not lowering this.
+            Some(told) if self.may_step => estimate.max(told),
+            Some(told) => {
+                let elapsed = media_us.saturating_sub(self.segment_us).max(0);
+                let slew = (elapsed / 1_000_000 * DATE_SLEW_PPM_MAX
+                    + elapsed % 1_000_000 * DATE_SLEW_PPM_MAX / 1_000_000)
+                    .min(DATE_SLEW_US_MAX);
+                told + (estimate - told).clamp(-slew, slew)
+            }
+        };
+        let told = told.min(now_us.saturating_sub(media_us));
+        self.told_us = Some(told);
+        self.segment_us = media_us;
+        self.may_step = false;
+        self.date_of(media_us)
+    }
+
+    /// The date of a media time under the present mapping, for the other renditions; 0 before the
+    /// first segment's.
+    pub fn date_of(&self, media_us: i64) -> u64 {
+        let date_us = self.told_us.unwrap_or(0).saturating_add(media_us);
+        u64::try_from(date_us.div_euclid(1000)).unwrap_or(0)
+    }
+
+    /// A discontinuity: the arrivals from here on decide anew.
+    pub fn step(&mut self) {
+        self.buckets = [None; WALL_CLOCK_BUCKETS];
+        self.may_step = true;
+        self.origin = None;
+        self.since_us = None;
+    }
+
+    /// How much faster (positive) than ours the publisher's clock runs, parts per million. `None`
+    /// until the estimate was watched for half a minute.
+    pub fn drift_ppm(&self) -> Option<i32> {
+        let (origin_us, origin_estimate) = self.origin?;
+        let elapsed_us =
+            (self.second * 1_000_000).checked_sub(origin_us).filter(|&us| us >= DRIFT_BASE_US)?;
+        let moved = i128::from(origin_estimate - self.estimate_us()?);
+        i32::try_from(moved * 1_000_000 / i128::from(elapsed_us)).ok()
+    }
+
+    fn estimate_us(&self) -> Option<i64> {
+        self.buckets.iter().flatten().min().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UNIX_US: u64 = 1_795_000_000_000_000;
+
+    fn at(us: i64) -> Now {
+        Now { monotonic_us: us as u64 + 5_000_000, unix_us: UNIX_US + us as u64 }
+    }
+
+    /// Feeds 30 frames a second; each arrives `delay(n)` microseconds late; media runs `ppm` fast.
+    fn run(
+        clock: &mut WallClock,
+        seconds: i64,
+        ppm: i64,
+        delay: impl Fn(i64) -> i64,
+    ) -> Vec<(i64, u64, u64)> {
+        let mut dates = Vec::new();
+        for n in 0..seconds * 30 {
+            let wall_us = n * 1_000_000 / 30;
+            let media_us = wall_us + wall_us / 1_000_000 * ppm + 1_000_000;
+            let now = at(wall_us + delay(n));
+            clock.handle_arrival(media_us, now);
+            if n % 60 == 0 {
+                dates.push((media_us, clock.segment_date(media_us, now), now.unix_us / 1000));
+            }
+        }
+        dates
+    }
+
+    #[test]
+    fn dates_and_media_time_agree_within_5_ms_a_segment_and_stay_out_of_the_future() {
+        for (ppm, jitter_us) in [(0, 0), (0, 80_000), (200, 30_000), (-200, 30_000), (-3000, 0), (3000, 0)] {
+            let mut clock = WallClock::default();
+            let dates = run(&mut clock, 600, ppm, |n| n * 7919 % (jitter_us + 1));
+            for pair in dates.windows(2) {
+                let media_ms = (pair[1].0 - pair[0].0) / 1000;
+                let date_ms = (pair[1].1 - pair[0].1) as i64;
+                let fast = ppm > 500; // Then only not lying ahead of the clock holds.
+                assert!(fast || (date_ms - media_ms).abs() <= 6, "{ppm} {jitter_us} {pair:?}");
+                assert!(pair[1].1 <= pair[1].2);
+            }
+        }
+    }
+
+    #[test]
+    fn the_least_delayed_frame_decides() {
+        let mut clock = WallClock::default();
+        for (n, delay_us) in [(0, 90_000), (1, 20_000), (2, 70_000)] {
+            clock.handle_arrival(n * 33_000, at(n * 33_000 + delay_us));
+        }
+        assert_eq!(clock.segment_date(0, at(200_000)), UNIX_US / 1000 + 20);
+        assert_eq!(clock.date_of(1_000_000), UNIX_US / 1000 + 1020);
+    }
+
+    #[test]
+    fn steps_at_a_discontinuity_only_and_never_back() {
+        let mut clock = WallClock::default();
+        clock.handle_arrival(0, at(0));
+        assert_eq!(clock.segment_date(0, at(0)), UNIX_US / 1000);
+        clock.handle_arrival(2_000_000, at(7_000_000));
+        clock.buckets = clock.buckets.map(|bucket| bucket.map(|_| (UNIX_US + 5_000_000) as i64));
+        assert_eq!(clock.segment_date(2_000_000, at(7_000_000)), UNIX_US / 1000 + 2001);
+        clock.step();
+        clock.handle_arrival(4_000_000, at(12_000_000));
+        assert_eq!(clock.segment_date(4_000_000, at(12_000_000)), UNIX_US / 1000 + 12_000);
+        clock.step();
+        clock.handle_arrival(6_000_000, at(12_100_000));
+        assert_eq!(clock.segment_date(6_000_000, at(15_000_000)), UNIX_US / 1000 + 14_000);
+    }
+
+    #[test]
+    fn tells_the_drift_of_the_publishers_clock() {
+        for ppm in [0, 150, -150] {
+            let mut clock = WallClock::default();
+            assert_eq!(clock.drift_ppm(), None);
+            run(&mut clock, 300, ppm, |n| n * 7919 % 20_000);
+            let found = clock.drift_ppm().unwrap();
+            assert!((i64::from(found) - ppm).abs() <= 20, "{ppm} {found}");
+        }
+    }
+}
