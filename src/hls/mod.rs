@@ -2,9 +2,15 @@
 //! (draft-pantos-hls-rfc8216bis-22).
 
 mod event;
+mod gop;
 mod id;
+mod plan;
+mod segmenter;
 
 pub use event::{
     Close, EventBody, InitSegment, Part, Rendition, SegmentHead, SessionStart, StreamEvent, VideoRange,
 };
+pub use gop::{GopLearner, TrackLearner};
 pub use id::{Epoch, IdError, RenditionId, SessionId};
+pub use plan::{LearntTrack, Plan, PlanError, TrackPlan, Wishes};
+pub use segmenter::{Action, Findings, Listing, Segmenter, Verdict};

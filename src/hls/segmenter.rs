@@ -1,0 +1,855 @@
+//! Decides where parts and segments of all renditions of a session end; touches no bytes
+//! (draft-pantos-hls-rfc8216bis-22, 4.4.3.1, 4.4.4.9, 6.2.1).
+//!
+//! It is asked at a frame's first byte, told at its last, and told the time. Cuts are made on one
+//! track and numbered; every other rendition makes the same cuts, in order, at its first frame at
+//! or past the cut's presentation time. So segment n holds the same time in every rendition.
+//!
+//! It also closes what publishers leave open: a hole after missing frames goes into the frames
+//! around it, as far as the open part and the next have room; a longer one must be filled, as must
+//! a track that falls silent while others go on. Decode times within a rendition are contiguous
+//! from one discontinuity to the next.
+
+use std::collections::VecDeque;
+
+use super::RenditionId;
+use super::plan::{PART_FILL_PERCENT_MIN, Plan, frame_ms_ceil};
+use crate::limits::{CUTS_PENDING_MAX, FRAME_LATE_MS_MAX, SILENCE_LAG_MS_MIN};
+use crate::media::{Cadence, FrameTime, Now, Timescale, TrackId, TrackKind};
+
+/// What to do with a frame whose first byte is here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Perform the polled actions, then append it with exactly this time: it may differ from the
+    /// one asked about, where a hole or an overlap was closed.
+    Append(FrameTime),
+    /// Its track has a hole longer than parts can take up: fill it first (audio with silent frames
+    /// through [`Segmenter::frame_begins`], anything with [`Segmenter::fill_gap`]), then ask again.
+    Fill {
+        /// Decode time at which the track ended.
+        from: u64,
+        /// Decode time of the frame.
+        until: u64,
+    },
+    /// Throw it away: before the first key frame, or of a time that was filled already.
+    Discard,
+}
+
+/// Whether a sealed part is listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listing {
+    /// At once.
+    Now,
+    /// When [`Action::ListPart`] or [`Action::CloseSegment`] says so.
+    Held,
+}
+
+/// What to do, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// The rendition's next segment begins with its coming part.
+    OpenSegment {
+        /// Whose.
+        rendition: RenditionId,
+        /// Number of the cut, from 0 and without holes in each rendition; the same number is the
+        /// same time in all of them, so it is the media sequence number less the session's first.
+        cut: u64,
+        /// Its earliest presentation time on the output timeline, microseconds.
+        presentation_us: i64,
+        /// It begins with an independent frame.
+        independent: bool,
+        /// No key frame came in time: a violation that the encoder's settings can cure.
+        forced: bool,
+        /// EXT-X-DISCONTINUITY stands before it.
+        discontinuity: bool,
+    },
+    /// Make the newest sample of this track in the open part longer.
+    Stretch {
+        /// Whose sample.
+        track: TrackId,
+        /// By how much, in its ticks.
+        by_ticks: u32,
+    },
+    /// The open part is complete. One without samples is a GAP part. In a muxed rendition, a frame
+    /// of another track that is half here belongs to the part after.
+    SealPart {
+        /// Whose.
+        rendition: RenditionId,
+        /// Its duration in ticks of the rendition's measuring track (video when it has any); more than 0.
+        duration_ticks: u64,
+        /// An independent frame is in it.
+        independent: bool,
+        /// Whether it is listed at once.
+        listing: Listing,
+    },
+    /// The held part is listed now, alone.
+    ListPart {
+        /// Whose.
+        rendition: RenditionId,
+    },
+    /// The open segment is complete.
+    CloseSegment {
+        /// Whose.
+        rendition: RenditionId,
+        /// Its last part was held until now: one update lists both.
+        with_held_part: bool,
+        /// What comes next, if anything, is known to be discontinuous.
+        discontinuity_follows: bool,
+    },
+    /// A track is silent while others go on: continue it over this time, as for [`Verdict::Fill`].
+    Fill {
+        /// The silent track.
+        track: TrackId,
+        /// Decode time at which it ended.
+        from: u64,
+        /// Decode time up to which to fill.
+        until: u64,
+    },
+}
+
+/// What happened to a session's cuts, in numbers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// Segments that begin without a key frame.
+    pub forced_cuts: u64,
+    /// Parts under 85% of PART-TARGET without a waiver.
+    pub parts_short: u64,
+    /// Frames thrown away.
+    pub frames_discarded: u64,
+    /// Frames moved because their time had been filled.
+    pub frames_late: u64,
+    /// Samples made longer over missing frames.
+    pub stretched: u64,
+    /// GAP parts and their like.
+    pub gaps: u64,
+    /// Parts held for a predicted cut,
+    pub held: u64,
+    /// and listed alone after all, since the cut did not come.
+    pub held_in_vain: u64,
+}
+
+impl std::ops::AddAssign for Findings {
+    fn add_assign(&mut self, other: Self) {
+        self.forced_cuts += other.forced_cuts;
+        self.parts_short += other.parts_short;
+        self.frames_discarded += other.frames_discarded;
+        self.frames_late += other.frames_late;
+        self.stretched += other.stretched;
+        self.gaps += other.gaps;
+        self.held += other.held;
+        self.held_in_vain += other.held_in_vain;
+    }
+}
+
+/// The decisions of one session.
+#[derive(Debug, Clone)]
+pub struct Segmenter {
+    part_target_ms: u32,
+    /// Longest EXTINF that still rounds to TARGETDURATION, milliseconds.
+    segment_ms_max: u32,
+    /// The same for the track that cuts are made on: the others end up to a frame later.
+    cutting_ms_max: u32,
+    /// Two frames of the track with the longest ones, milliseconds.
+    segment_ms_min: u32,
+    segment_target_ms: u32,
+    gop_ms: u32,
+    /// By [`TrackId`].
+    tracks: Vec<Track>,
+    /// By [`RenditionId`].
+    renditions: Vec<Rendition>,
+    /// Index of the track that cuts are made on.
+    cutting: usize,
+    /// Cuts are being made: a key frame has come since the start or the last discontinuity.
+    running: bool,
+    /// Number of the next cut.
+    next_cut: u64,
+    /// Presentation time of the newest cut, microseconds.
+    cut_us: i64,
+    /// Decode time and composition offset of the cutting track's newest key frame.
+    key: (u64, u32),
+    /// The newest complete group of pictures, in the cutting track's ticks.
+    gop_ticks: Option<u64>,
+    actions: VecDeque<Action>,
+    findings: Findings,
+}
+
+#[derive(Debug, Clone)]
+struct Track {
+    id: TrackId,
+    kind: TrackKind,
+    rendition: usize,
+    timescale: Timescale,
+    /// Duration of the frame that is expected next.
+    frame_ticks: u32,
+    /// True when every frame has that duration.
+    grid: bool,
+    /// PART-TARGET in whole ticks: nothing longer is printed as longer.
+    part_ticks: u64,
+    /// Where its last whole frame ended; `None` until the session runs.
+    end: Option<u64>,
+    /// Something was placed on it since the session runs.
+    begun: bool,
+    /// The frame that is being received.
+    pending: Option<(FrameTime, bool)>,
+    /// How far it usually lags behind the others when it is not silent, microseconds.
+    usual_lag_us: i64,
+    /// Its end when a fill was last asked for.
+    fill_asked: Option<u64>,
+}
+
+#[derive(Debug, Clone)]
+struct Rendition {
+    id: RenditionId,
+    /// Index of the track that its durations are measured on: video when it has any.
+    measure: usize,
+    /// Decode time at which the open segment began.
+    open: Option<u64>,
+    part: OpenPart,
+    /// Something of the open segment was sealed.
+    has_parts: bool,
+    /// A sealed part waits to be listed; with the monotonic time at which it is listed alone.
+    held: Option<u64>,
+    /// Cuts that other renditions have made and this one has not.
+    cuts: VecDeque<Cut>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct OpenPart {
+    /// Sum of its frames, in ticks of the measuring track.
+    duration: u64,
+    independent: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Cut {
+    number: u64,
+    presentation_us: i64,
+    forced: bool,
+    discontinuity: bool,
+}
+
+/// A key frame is waited for only if it is expected at most this much past TARGETDURATION, milliseconds,
+const WAIT_MS: u32 = 490;
+/// and no segment is longer than TARGETDURATION and this.
+const ROUNDING_MS: u32 = 499;
+
+impl Segmenter {
+    /// A session that has cut nothing yet.
+    pub fn new(plan: &Plan) -> Self {
+        let renditions_count = plan.tracks.iter().map(|track| usize::from(track.rendition.0) + 1).max();
+        let mut segmenter = Self {
+            part_target_ms: plan.part_target_ms,
+            segment_ms_max: plan.target_duration_s * 1000 + ROUNDING_MS,
+            cutting_ms_max: 0,
+            segment_ms_min: 0,
+            segment_target_ms: plan.segment_target_ms,
+            gop_ms: plan.gop_ms,
+            tracks: Vec::new(),
+            renditions: (0..renditions_count.unwrap_or(0)).map(Rendition::new).collect(),
+            cutting: usize::from(plan.cutting_track().track.0),
+            running: false,
+            next_cut: 0,
+            cut_us: 0,
+            key: (0, 0),
+            gop_ticks: None,
+            actions: VecDeque::new(),
+            findings: Findings::default(),
+        };
+        segmenter.resume(plan);
+        segmenter
+    }
+
+    /// After [`close_all`](Self::close_all): a returning publisher's cadences
+    /// ([`Plan::with_cadences`]) under the same frozen values.
+    pub fn resume(&mut self, plan: &Plan) {
+        debug_assert_eq!(plan.part_target_ms, self.part_target_ms);
+        self.tracks = plan.tracks.iter().map(|track| Track::new(track, plan.part_target_ms)).collect();
+        for (index, rendition) in self.renditions.iter_mut().enumerate() {
+            let mut own = (0..).zip(&self.tracks).filter(|(_, track)| track.rendition == index);
+            let video = own.clone().find(|(_, track)| track.kind == TrackKind::Video);
+            rendition.measure = video.or_else(|| own.next()).map_or(0, |(track, _)| track);
+        }
+        let cutting = self.cutting;
+        let others = plan.tracks.iter().enumerate().filter(|(index, _)| *index != cutting);
+        let longest_other = others.map(|(_, track)| frame_ms_ceil(track.cadence)).max().unwrap_or(0);
+        self.cutting_ms_max = self.segment_ms_max.saturating_sub(longest_other);
+        let longest = plan.tracks.iter().map(|track| frame_ms_ceil(track.cadence)).max().unwrap_or(0);
+        self.segment_ms_min = 2 * longest;
+        self.gop_ticks = None;
+    }
+
+    /// A frame's first byte is here; its time comes from the timeline. Audio counts as key always.
+    /// A frame that began before on the same track and did not end is forgotten.
+    pub fn frame_begins(&mut self, track: TrackId, time: FrameTime, key: bool) -> Verdict {
+        let index = usize::from(track.0);
+        let Some(known) = self.tracks.get_mut(index) else { return Verdict::Discard };
+        known.pending = None;
+        let key = key || known.kind == TrackKind::Audio;
+        let measures = self.renditions[known.rendition].measure == index;
+        if !self.running {
+            if index != self.cutting || !key {
+                return self.discard();
+            }
+            self.start(time);
+        }
+        let Some(end) = self.tracks[index].end else {
+            return self.discard();
+        };
+        let time = self.clip(index, time);
+        let mut time = match self.join(index, end, time) {
+            Ok(time) => time,
+            Err(verdict) => return verdict,
+        };
+        self.note_lag(index, time);
+        if measures {
+            self.make_cuts(index, &time, key);
+            self.fit_part(index, &mut time, key);
+        }
+        self.tracks[index].begun = true;
+        self.tracks[index].pending = Some((time, key));
+        Verdict::Append(time)
+    }
+
+    /// The last byte of the frame that began is here. Nothing happens when none began.
+    pub fn frame_ends(&mut self, track: TrackId, now: Now) {
+        let index = usize::from(track.0);
+        let Some((time, key)) = self.tracks.get_mut(index).and_then(|track| track.pending.take()) else {
+            return;
+        };
+        self.tracks[index].end = Some(time.end());
+        let rendition = self.tracks[index].rendition;
+        if self.renditions[rendition].measure == index {
+            let part = &mut self.renditions[rendition].part;
+            part.duration += u64::from(time.duration);
+            part.independent |= key;
+            self.seal_if_full(index, now);
+        }
+        self.fill_silent(index);
+        self.fill_cutting(index);
+    }
+
+    /// Continues a track up to `until` without media: GAP parts, cut as frames would be. In a muxed
+    /// rendition the parts hold what its other tracks have.
+    pub fn fill_gap(&mut self, track: TrackId, until: u64) {
+        let index = usize::from(track.0);
+        let Some(mut end) = self.tracks.get(index).and_then(|track| track.end) else { return };
+        let rendition = self.tracks[index].rendition;
+        if self.renditions[rendition].measure != index {
+            self.tracks[index].end = Some(end.max(until));
+            return;
+        }
+        self.tracks[index].pending = None;
+        self.tracks[index].begun = true;
+        if until > end && self.renditions[rendition].part.duration > 0 {
+            self.seal(rendition, Listing::Now);
+        }
+        while end < until {
+            let mut duration = (until - end).min(self.tracks[index].part_ticks);
+            if let Some(cut) = self.renditions[rendition].cuts.front() {
+                let at = self.tracks[index].ticks_ceil(cut.presentation_us);
+                duration = duration.min(at.saturating_sub(end)).max(u64::from(at <= end) * duration).max(1);
+            }
+            let room = self.segment_room(index, end);
+            if index == self.cutting && room > 0 {
+                duration = duration.min(room);
+            }
+            let duration_ticks = u32::try_from(duration).unwrap_or(u32::MAX);
+            let time = FrameTime { decode: end, duration: duration_ticks, composition_offset: 0 };
+            self.make_cuts(index, &time, false);
+            self.list_held(rendition);
+            self.renditions[rendition].part.duration = duration;
+            self.seal(rendition, Listing::Now);
+            self.findings.gaps += 1;
+            end = time.end();
+            self.tracks[index].end = Some(end);
+        }
+    }
+
+    /// Lists held parts whose time is up.
+    pub fn handle_time(&mut self, now: Now) {
+        for rendition in 0..self.renditions.len() {
+            if self.renditions[rendition].held.is_some_and(|deadline| deadline <= now.monotonic_us) {
+                self.list_held(rendition);
+            }
+        }
+    }
+
+    /// When [`handle_time`](Self::handle_time) has something to do, monotonic microseconds.
+    pub fn deadline_us(&self) -> Option<u64> {
+        self.renditions.iter().filter_map(|rendition| rendition.held).min()
+    }
+
+    /// Closes everything: the publisher left, its time leapt, or it was stopped. Every rendition ends
+    /// with the same cut. The next key frame opens a segment after a discontinuity.
+    pub fn close_all(&mut self, discontinuity_follows: bool) {
+        if !self.running {
+            return;
+        }
+        for track in &mut self.tracks {
+            track.pending = None;
+        }
+        let end_us = (0..self.tracks.len()).map(|index| self.end_us(index)).max().unwrap_or(self.cut_us);
+        for rendition in 0..self.renditions.len() {
+            self.catch_up(rendition, end_us);
+            self.close(rendition, discontinuity_follows);
+            self.renditions[rendition].open = None;
+        }
+        for track in &mut self.tracks {
+            track.end = None;
+            track.fill_asked = None;
+        }
+        self.running = false;
+        self.gop_ticks = None;
+    }
+
+    /// The next action, in order.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// What was found so far.
+    pub fn findings(&self) -> Findings {
+        self.findings
+    }
+
+    // Where a frame goes on its track --------------------------------------------------------
+
+    /// The first key frame: every track begins at its presentation time.
+    fn start(&mut self, time: FrameTime) {
+        self.running = true;
+        let cutting = &self.tracks[self.cutting];
+        self.cut_us = cutting.us(time.presentation());
+        self.key = (time.decode, time.composition_offset);
+        for index in 0..self.tracks.len() {
+            let track = &mut self.tracks[index];
+            let begins = if index == self.cutting { time.decode } else { track.ticks_ceil(self.cut_us) };
+            track.end = Some(begins);
+            track.begun = index == self.cutting;
+            track.usual_lag_us = 0;
+        }
+        let discontinuity = self.next_cut > 0;
+        self.announce_cut(self.cut_us, false, discontinuity);
+    }
+
+    /// Joins a frame to the end of its track: closes a small hole or overlap.
+    fn join(&mut self, index: usize, end: u64, time: FrameTime) -> Result<FrameTime, Verdict> {
+        if time.decode < end {
+            return self.join_late(index, end, time);
+        }
+        let track = &self.tracks[index];
+        let rendition = &self.renditions[track.rendition];
+        let hole = time.decode - end;
+        // The first frame of a track may come up to a frame after the cut.
+        let first = !track.begun && hole <= u64::from(track.frame_ticks);
+        if hole == 0 || first {
+            return Ok(time);
+        }
+        let measures = rendition.measure == index;
+        let frame = u64::from(track.frame_ticks);
+        let room = if measures && rendition.part.duration > 0 {
+            let room =
+                track.part_ticks.saturating_sub(rendition.part.duration).min(self.segment_room(index, end));
+            if track.grid { room / frame * frame } else { room }
+        } else {
+            0
+        };
+        let stretch = hole.min(room);
+        let rest = hole - stretch;
+        let fits_part = rest + u64::from(time.duration) <= track.part_ticks;
+        let fits_segment =
+            rest == 0 || self.segment_room(index, end + stretch) >= rest + u64::from(time.duration);
+        if !fits_part || (index != self.cutting && !fits_segment) {
+            return Err(Verdict::Fill { from: end, until: time.decode });
+        }
+        self.findings.stretched += 1;
+        let mut end = end;
+        if stretch > 0 {
+            self.stretch(index, stretch as u32);
+            end += stretch;
+        }
+        let rest = rest as u32;
+        Ok(FrameTime {
+            decode: end,
+            duration: time.duration + rest,
+            composition_offset: time.composition_offset + rest,
+        })
+    }
+
+    /// A frame of a time that was filled: audio is dropped, pictures catch up at twice their speed.
+    fn join_late(&mut self, index: usize, end: u64, time: FrameTime) -> Result<FrameTime, Verdict> {
+        let track = &self.tracks[index];
+        let behind = end - time.decode;
+        let too_late = track.us(behind) > FRAME_LATE_MS_MAX * 1000;
+        let half = time.duration / 2;
+        let sound = track.kind == TrackKind::Audio && behind > u64::from(half);
+        if too_late || sound || !track.begun {
+            return Err(self.discard());
+        }
+        self.findings.frames_late += 1;
+        let shift = u32::try_from(behind).unwrap_or(u32::MAX);
+        Ok(FrameTime {
+            decode: end,
+            duration: time.duration.saturating_sub(shift).max(half).max(1),
+            composition_offset: time.composition_offset.saturating_sub(shift),
+        })
+    }
+
+    /// A frame longer than a part lasts one part; what is left of it becomes a hole before the next.
+    fn clip(&self, index: usize, time: FrameTime) -> FrameTime {
+        let longest = u32::try_from(self.tracks[index].part_ticks).unwrap_or(u32::MAX);
+        FrameTime { duration: time.duration.min(longest), ..time }
+    }
+
+    /// Ticks from `end` to where the open segment of its rendition must end at the latest.
+    fn segment_room(&self, index: usize, end: u64) -> u64 {
+        let track = &self.tracks[index];
+        let ms_max = if index == self.cutting { self.cutting_ms_max } else { self.segment_ms_max };
+        let started = self.renditions[track.rendition].open.unwrap_or(end);
+        (started + track.ticks_of_ms(ms_max)).saturating_sub(end)
+    }
+
+    fn stretch(&mut self, index: usize, by_ticks: u32) {
+        let track = &mut self.tracks[index];
+        track.end = track.end.map(|end| end + u64::from(by_ticks));
+        self.renditions[track.rendition].part.duration += u64::from(by_ticks);
+        self.actions.push_back(Action::Stretch { track: track.id, by_ticks });
+    }
+
+    fn discard(&mut self) -> Verdict {
+        self.findings.frames_discarded += 1;
+        Verdict::Discard
+    }
+
+    // Segments -------------------------------------------------------------------------------
+
+    /// Cuts before this frame, if it is to begin a segment.
+    fn make_cuts(&mut self, index: usize, time: &FrameTime, key: bool) {
+        let rendition = self.tracks[index].rendition;
+        if index == self.cutting {
+            self.decide_cut(time, key);
+        }
+        let presentation_us = self.tracks[index].us(time.presentation());
+        let follows = |cut: &Cut| index == self.cutting || presentation_us >= cut.presentation_us;
+        if let Some(cut) = self.renditions[rendition].cuts.front().copied().filter(follows) {
+            self.renditions[rendition].cuts.pop_front();
+            self.close(rendition, false);
+            self.open(rendition, cut, time.decode, presentation_us, key);
+        }
+        debug_assert!(self.renditions[rendition].open.is_some());
+    }
+
+    /// Decides whether the cutting track's segment ends before this frame.
+    fn decide_cut(&mut self, time: &FrameTime, key: bool) {
+        let rendition = &self.renditions[self.tracks[self.cutting].rendition];
+        let Some(started) = rendition.open else { return };
+        let elapsed = time.decode - started;
+        if key && time.decode > self.key.0 {
+            self.gop_ticks = Some(time.decode - self.key.0);
+            self.key = (time.decode, time.composition_offset);
+        }
+        // A rendition that is too many cuts behind is let catch up, unless the segment must end.
+        let behind = self.renditions.iter().map(|rendition| rendition.cuts.len()).max();
+        let wanted = key && behind < Some(CUTS_PENDING_MAX) && self.would_cut(elapsed);
+        let forced = !wanted && u64::from(time.duration) > self.segment_room(self.cutting, time.decode);
+        if !wanted && !forced {
+            return;
+        }
+        let cutting = &self.tracks[self.cutting];
+        let offset = if key { time.composition_offset } else { self.key.1 };
+        // Where composition offsets change, segments of other renditions stay within bounds all the same.
+        let shortest_us = i64::from(self.segment_ms_min) * 1000;
+        let longest_us = i64::from(self.cutting_ms_max) * 1000;
+        let presentation_us = cutting
+            .us(time.decode + u64::from(offset))
+            .clamp(self.cut_us + shortest_us, self.cut_us + longest_us);
+        self.announce_cut(presentation_us, forced && !key, false);
+    }
+
+    /// A key frame this far into the segment begins the next: the target is reached, or another
+    /// group of pictures would be too long. Never within two frames of the last cut, so that every
+    /// rendition has one in between.
+    fn would_cut(&self, elapsed: u64) -> bool {
+        let track = &self.tracks[self.cutting];
+        let gop = self.gop_ticks.unwrap_or(0).max(track.ticks_of_ms(self.gop_ms));
+        let gop = gop.max(u64::from(track.frame_ticks));
+        let wait_max = track.ticks_of_ms(self.cutting_ms_max - (ROUNDING_MS - WAIT_MS));
+        elapsed >= track.ticks_of_ms(self.segment_ms_min)
+            && (elapsed >= track.ticks_of_ms(self.segment_target_ms) || elapsed + gop > wait_max)
+    }
+
+    fn announce_cut(&mut self, presentation_us: i64, forced: bool, discontinuity: bool) {
+        self.cut_us = presentation_us;
+        let cut = Cut { number: self.next_cut, presentation_us, forced, discontinuity };
+        self.next_cut += 1;
+        self.findings.forced_cuts += u64::from(forced);
+        for rendition in &mut self.renditions {
+            rendition.cuts.push_back(cut);
+        }
+    }
+
+    fn open(&mut self, rendition: usize, cut: Cut, decode: u64, presentation_us: i64, key: bool) {
+        let opened = &mut self.renditions[rendition];
+        opened.open = Some(decode);
+        opened.has_parts = false;
+        opened.part = OpenPart::default();
+        // A forced cut shows first what decodes first, one reordering later.
+        let presentation_us =
+            if opened.measure == self.cutting { cut.presentation_us } else { presentation_us };
+        self.actions.push_back(Action::OpenSegment {
+            rendition: opened.id,
+            cut: cut.number,
+            presentation_us,
+            independent: key,
+            forced: cut.forced,
+            discontinuity: cut.discontinuity,
+        });
+    }
+
+    /// Seals what is in the open part and closes the open segment; nothing when none is open.
+    fn close(&mut self, rendition: usize, discontinuity_follows: bool) {
+        if self.renditions[rendition].open.is_none() {
+            return;
+        }
+        if self.renditions[rendition].part.duration > 0 {
+            self.seal(rendition, Listing::Held);
+            self.renditions[rendition].held = Some(0);
+        }
+        let closed = &mut self.renditions[rendition];
+        let with_held_part = closed.held.take().is_some();
+        self.actions.push_back(Action::CloseSegment {
+            rendition: closed.id,
+            with_held_part,
+            discontinuity_follows,
+        });
+        closed.open = None;
+    }
+
+    /// Fills a rendition with gaps until it has made every cut and has something in each segment.
+    fn catch_up(&mut self, rendition: usize, end_us: i64) {
+        let index = self.renditions[rendition].measure;
+        let frame = u64::from(self.tracks[index].frame_ticks);
+        while let Some(cut) = self.renditions[rendition].cuts.front().copied() {
+            let until_us = self.renditions[rendition].cuts.get(1).map_or(end_us, |next| next.presentation_us);
+            let end = self.tracks[index].end.unwrap_or(0);
+            let at = self.tracks[index].ticks_ceil(cut.presentation_us).max(end);
+            self.fill_gap(self.tracks[index].id, self.tracks[index].ticks_ceil(until_us).max(at + frame));
+        }
+        let opened = &self.renditions[rendition];
+        if opened.open.is_some() && !opened.has_parts && opened.part.duration == 0 {
+            let end = self.tracks[index].end.unwrap_or(0);
+            self.fill_gap(self.tracks[index].id, end + frame);
+        }
+    }
+
+    // Parts ----------------------------------------------------------------------------------
+
+    /// Before a frame that begins no segment: lists what was held for one, and seals the open part
+    /// if the frame does not fit.
+    fn fit_part(&mut self, index: usize, time: &mut FrameTime, key: bool) {
+        let rendition = self.tracks[index].rendition;
+        self.list_held(rendition);
+        let duration = self.renditions[rendition].part.duration;
+        if duration == 0 || duration + u64::from(time.duration) <= self.tracks[index].part_ticks {
+            return;
+        }
+        // The part would be too short: its last frame takes a little of this one's time.
+        let least = self.part_ticks_min(index);
+        let lacking = u32::try_from(least.saturating_sub(duration)).unwrap_or(u32::MAX);
+        if lacking > 0 && lacking < time.duration && !key && !self.renditions[rendition].part.independent {
+            self.stretch(index, lacking);
+            time.decode += u64::from(lacking);
+            time.duration -= lacking;
+            time.composition_offset = time.composition_offset.saturating_sub(lacking);
+        }
+        self.count_short(rendition);
+        self.seal(rendition, Listing::Now);
+    }
+
+    /// After a frame: seals the open part if another would not fit, or if a cut that is known comes
+    /// next; holds its listing if a cut is expected next.
+    fn seal_if_full(&mut self, index: usize, now: Now) {
+        let track = &self.tracks[index];
+        let rendition = track.rendition;
+        let end_us = self.end_us(index);
+        if self.renditions[rendition].cuts.front().is_some_and(|cut| end_us >= cut.presentation_us) {
+            self.close(rendition, false);
+            return;
+        }
+        if self.renditions[rendition].part.duration + u64::from(track.frame_ticks) <= track.part_ticks {
+            return;
+        }
+        if !self.cut_is_expected(index, end_us) {
+            self.count_short(rendition);
+            self.seal(rendition, Listing::Now);
+            return;
+        }
+        self.seal(rendition, Listing::Held);
+        let longest_us = self.tracks.iter().map(|track| track.us(u64::from(track.frame_ticks))).max();
+        let patience_us = longest_us.and_then(|us| u64::try_from(us * 3 / 2).ok()).unwrap_or(0);
+        self.renditions[rendition].held = Some(now.monotonic_us.saturating_add(patience_us));
+        self.findings.held += 1;
+    }
+
+    /// The next frame begins a segment if the group of pictures keeps its length.
+    fn cut_is_expected(&self, index: usize, end_us: i64) -> bool {
+        let cutting = &self.tracks[self.cutting];
+        let Some(started) = self.renditions[cutting.rendition].open else { return false };
+        let cutting_end = cutting.end.unwrap_or(started);
+        let frame = u64::from(cutting.frame_ticks);
+        let must = index == self.cutting && self.segment_room(index, cutting_end) < frame;
+        let gop = self.gop_ticks.unwrap_or_else(|| cutting.ticks_of_ms(self.gop_ms).max(frame));
+        let key_next = self.key.0 + gop;
+        if !self.would_cut(key_next.saturating_sub(started)) {
+            return must;
+        }
+        if index == self.cutting {
+            return must || cutting_end.abs_diff(key_next) < frame.div_ceil(2);
+        }
+        end_us >= cutting.us(key_next + u64::from(self.key.1)) && cutting_end <= key_next + frame / 2
+    }
+
+    fn seal(&mut self, rendition: usize, listing: Listing) {
+        let sealed = &mut self.renditions[rendition];
+        let part = std::mem::take(&mut sealed.part);
+        sealed.has_parts = true;
+        debug_assert!(part.duration > 0);
+        debug_assert!(part.duration <= self.tracks[sealed.measure].part_ticks);
+        self.actions.push_back(Action::SealPart {
+            rendition: sealed.id,
+            duration_ticks: part.duration,
+            independent: part.independent,
+            listing,
+        });
+    }
+
+    fn list_held(&mut self, rendition: usize) {
+        let listed = &mut self.renditions[rendition];
+        if listed.held.take().is_some() {
+            self.actions.push_back(Action::ListPart { rendition: listed.id });
+            self.findings.held_in_vain += 1;
+        }
+    }
+
+    fn count_short(&mut self, rendition: usize) {
+        let Rendition { part, measure, .. } = &self.renditions[rendition];
+        let short = part.duration < self.part_ticks_min(*measure) && !part.independent;
+        self.findings.parts_short += u64::from(short);
+    }
+
+    /// 4.4.4.9: a part is at least 85% of PART-TARGET.
+    fn part_ticks_min(&self, index: usize) -> u64 {
+        let rate = u64::from(self.tracks[index].timescale.get());
+        (PART_FILL_PERCENT_MIN * u64::from(self.part_target_ms) * rate).div_ceil(100 * 1000)
+    }
+
+    // Silence --------------------------------------------------------------------------------
+
+    /// Learns how far a track's frames usually come behind those of the others.
+    fn note_lag(&mut self, index: usize, time: FrameTime) {
+        let newest_us = (0..self.tracks.len()).map(|other| self.end_us(other)).max().unwrap_or(0);
+        let track = &mut self.tracks[index];
+        let lag_us = newest_us - track.us(time.decode);
+        track.usual_lag_us = track.usual_lag_us.max(lag_us.min(i64::from(SILENCE_LAG_MS_MIN) * 1000));
+    }
+
+    /// Asks for the tracks to be continued that lag behind this one by more than two parts and what
+    /// is usual for them: their playlists must go on.
+    fn fill_silent(&mut self, index: usize) {
+        let newest_us = self.end_us(index);
+        let patience_us = i64::from(SILENCE_LAG_MS_MIN.max(2 * self.part_target_ms)) * 1000;
+        for other in 0..self.tracks.len() {
+            let lag_us = newest_us - self.end_us(other);
+            let track = &mut self.tracks[other];
+            let Some(from) = track.end else { continue };
+            let asked = track.fill_asked == Some(from) || track.pending.is_some();
+            if asked || lag_us <= patience_us + track.usual_lag_us {
+                continue;
+            }
+            let frame = u64::from(track.frame_ticks);
+            let until = from + (track.part_ticks / frame).max(1) * frame;
+            track.fill_asked = Some(from);
+            self.actions.push_back(Action::Fill { track: track.id, from, until });
+        }
+    }
+
+    /// Where another track's segment has room for no further frame and the cutting track lags, it is
+    /// continued to where it must be cut.
+    fn fill_cutting(&mut self, index: usize) {
+        let track = &self.tracks[index];
+        let rendition = &self.renditions[track.rendition];
+        let measures = rendition.measure == index && index != self.cutting;
+        let Some(end) = track.end.filter(|_| measures && rendition.cuts.is_empty()) else { return };
+        // Two frames: the cut stands before the last of them.
+        if self.segment_room(index, end) >= 2 * u64::from(track.frame_ticks) {
+            return;
+        }
+        let cutting = &self.tracks[self.cutting];
+        let started = self.renditions[cutting.rendition].open;
+        let (Some(from), Some(started), None) = (cutting.end, started, cutting.pending) else { return };
+        let must_cut = started + cutting.ticks_of_ms(self.cutting_ms_max) + u64::from(cutting.frame_ticks);
+        let until = cutting.ticks_ceil(track.us(end)).max(must_cut);
+        if until > from {
+            self.actions.push_back(Action::Fill { track: cutting.id, from, until });
+        }
+    }
+
+    /// Output time at which a track ends, microseconds.
+    fn end_us(&self, index: usize) -> i64 {
+        let track = &self.tracks[index];
+        track.end.map_or(self.cut_us, |end| track.us(end))
+    }
+}
+
+impl Track {
+    fn new(plan: &super::TrackPlan, part_target_ms: u32) -> Self {
+        let timescale = plan.cadence.timescale();
+        let mut track = Self {
+            id: plan.track,
+            kind: plan.kind,
+            rendition: usize::from(plan.rendition.0),
+            timescale,
+            frame_ticks: plan.cadence.frame_ticks().max(1),
+            grid: !matches!(plan.cadence, Cadence::Variable { .. }),
+            part_ticks: 0,
+            end: None,
+            begun: false,
+            pending: None,
+            usual_lag_us: 0,
+            fill_asked: None,
+        };
+        track.part_ticks = track.ticks_of_ms(part_target_ms).max(1);
+        track
+    }
+
+    fn us(&self, ticks: u64) -> i64 {
+        self.timescale.to_us_floor(i64::try_from(ticks).unwrap_or(i64::MAX))
+    }
+
+    /// The first tick that is not before this time.
+    fn ticks_ceil(&self, us: i64) -> u64 {
+        let ticks = (i128::from(us) * i128::from(self.timescale.get())).div_euclid(1_000_000);
+        let ticks = u64::try_from(ticks).unwrap_or(0);
+        ticks + u64::from(self.us(ticks) < us)
+    }
+
+    fn ticks_of_ms(&self, ms: u32) -> u64 {
+        u64::from(ms) * u64::from(self.timescale.get()) / 1000
+    }
+}
+
+impl Rendition {
+    fn new(index: usize) -> Self {
+        Self {
+            id: RenditionId(u8::try_from(index).unwrap_or(u8::MAX)),
+            measure: 0,
+            open: None,
+            part: OpenPart::default(),
+            has_parts: false,
+            held: None,
+            cuts: VecDeque::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
