@@ -2,7 +2,7 @@
 
 use super::super::plan::{LearntTrack, Plan, Wishes};
 use super::*;
-use crate::media::{FrameRate, Placed, Timeline};
+use crate::media::{Cadence, FrameRate, Placed, Timeline, Timescale};
 
 const PRESETS: [Wishes; 3] = [
     Wishes { part_ms: 200, segment_ms: 1000 },
