@@ -3,15 +3,15 @@
 
 pub mod bandwidth;
 mod event;
-pub mod gop;
+mod gop;
 mod id;
-pub mod plan;
-pub mod segmenter;
+mod plan;
 pub mod media_playlist;
 pub mod multivariant;
 pub mod numbering;
 pub mod path;
 pub mod reload;
+mod segmenter;
 #[cfg(test)]
 mod tests;
 mod text;

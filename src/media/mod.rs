@@ -1,10 +1,10 @@
 //! What every protocol of the server speaks about: names, time, tracks, shared bytes.
 
-pub mod cadence;
+mod cadence;
 mod name;
 mod time;
-pub mod timeline;
-pub mod wall_clock;
+mod timeline;
+mod wall_clock;
 
 pub use cadence::{Cadence, FrameRate};
 pub use name::{NameError, StreamName};

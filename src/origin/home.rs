@@ -13,7 +13,7 @@ use super::published::Published;
 use super::view::{View, Wake};
 use crate::fmp4::BufferPool;
 use crate::hls::numbering::{FrozenSession, Numbering, StreamRecord};
-use crate::hls::plan::{Plan, PlanError, Wishes};
+use crate::hls::{Plan, PlanError, Wishes};
 use crate::hls::window::EventError;
 use crate::hls::{EventBody, RenditionId, SessionId, StreamEvent, bandwidth};
 use crate::limits::{RECLAIM_DELAY_MS, TAKEOVER_SILENCE_US};

@@ -4,7 +4,7 @@ use super::learning::{Learning, Learnt};
 use super::live::{Live, LiveError};
 use crate::flv::{Demuxer, Event, Findings, Fragment, FrameBegin};
 use crate::fmp4::BufferPool;
-use crate::media::timeline::Unwrap;
+use crate::media::Unwrap;
 use crate::media::{Now, TrackKind};
 use crate::rtmp::{MediaFragment, StreamMetadata};
 

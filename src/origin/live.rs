@@ -10,12 +10,10 @@ use crate::codec::CodecConfig;
 use crate::flv::FrameBegin;
 use crate::fmp4::{BufferPool, InitTrack, PartWriter, init_segment};
 use crate::hls::numbering::{Numbering, SessionNumbers};
-use crate::hls::plan::{Plan, TrackPlan};
-use crate::hls::segmenter::{self, Action, Listing, Segmenter, Verdict};
+use crate::hls::{Action, Findings, Listing, Plan, Segmenter, TrackPlan, Verdict};
 use crate::hls::{Close, EventBody, InitSegment, Part, RenditionId, SegmentHead, SessionStart};
 use crate::limits::FILL_ROUNDS_MAX;
-use crate::media::timeline::{FrameTime, Placed, Repairs, Timeline};
-use crate::media::wall_clock::WallClock;
+use crate::media::{FrameTime, Placed, Repairs, Timeline, WallClock};
 use crate::media::{MediaRef, Now, TrackId, TrackKind};
 
 /// What a session is started with, besides its plan and its tracks.
@@ -220,7 +218,7 @@ impl Live {
     }
 
     /// What the segmenter had to do against the rules of a good encoder.
-    pub fn findings(&self) -> segmenter::Findings {
+    pub fn findings(&self) -> Findings {
         self.segmenter.findings()
     }
 

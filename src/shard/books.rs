@@ -5,7 +5,7 @@ use std::cell::RefCell;
 
 use super::Stats;
 use crate::hls::{EventBody, Part, StreamEvent};
-use crate::media::timeline::Repairs;
+use crate::media::Repairs;
 use crate::metrics::{FrameType, RepairKind, ShardMetrics};
 use crate::origin::home::Home;
 use prometheus_client::metrics::counter::Counter;

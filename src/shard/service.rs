@@ -20,7 +20,7 @@ use crate::control::Control;
 use crate::fmp4::BufferPool;
 use crate::hls::StreamEvent;
 use crate::hls::numbering::StreamRecord;
-use crate::hls::plan::Wishes;
+use crate::hls::Wishes;
 use crate::hls::window::WindowState;
 use crate::limits::{
     FOLLOW_IDLE_US, PART_POOL_IDLE_BYTES_MAX, SERVICE_TICK_US, STATE_RECORDS_MAX, STATUS_EVERY_US,
