@@ -44,8 +44,7 @@ pub fn render(window: &Window, session: SessionId, rendition: RenditionId, form:
     let form = form.possible(session, window);
     let boundary_ticks = skip_boundary_ticks(session, window).filter(|_| form != Form::Full);
     // 4.4.5.2: those that end at least CAN-SKIP-UNTIL before the end of the last complete segment.
-    let before = |segment: &&Segment| boundary_ticks.is_some_and(|boundary| segment.end_ticks() <= boundary);
-    let skipped = window.listed().take_while(before).count();
+    let skipped = boundary_ticks.map_or(0, |ticks| window.listed_count_until(ticks));
     let media_prefix = format!("../{}/{name}-", session.start.epoch);
     let (segments, parts) = window.listed().skip(skipped).fold((0, 0), |(segments, parts), segment| {
         let listed = if parts_are_listed(session, window, segment) { segment.parts.len() } else { 0 };

@@ -107,6 +107,11 @@ impl RenditionWindow {
         self.segments.range(self.listed_from..)
     }
 
+    /// How many of the listed segments end at or before this place on the session's timeline.
+    pub fn listed_count_until(&self, ticks: u64) -> usize {
+        self.segments.partition_point(|segment| segment.end_ticks() <= ticks).saturating_sub(self.listed_from)
+    }
+
     /// EXT-X-DISCONTINUITY-SEQUENCE of the playlist.
     pub fn discontinuity_sequence(&self) -> u64 {
         self.discontinuity_sequence
