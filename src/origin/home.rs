@@ -505,8 +505,8 @@ impl Home {
         live.release(pool);
         let session = live.start().session;
         if self.emit(EventBody::End, now).is_ok() {
-            let until_unix_ms = self.event_unix_ms + self.view.window().playlist_ms(session);
-            self.retiring.push_back((session, until_unix_ms));
+            let until_unix_ms = self.view.window().retire_at_unix_ms(session);
+            self.retiring.push_back((session, until_unix_ms.unwrap_or(self.event_unix_ms)));
         }
     }
 
