@@ -1,2 +1,33 @@
 //! RapidRTMP: flags, preflight, signals.
-fn main() {}
+//!
+//! `rapidrtmp [serve]` runs the server, `rapidrtmp check` reads its settings, `rapidrtmp token` makes a
+//! publishing token. A setting or host that does not do is one line on standard error and exit code 1.
+
+#[path = "main/banner.rs"]
+mod banner;
+#[path = "main/cli.rs"]
+mod cli;
+#[path = "main/server.rs"]
+mod server;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command.unwrap_or_else(|| Command::Serve(cli.serve)) {
+        Command::Serve(flags) => server::serve(&flags),
+        Command::Check(flags) => server::check(&flags),
+        Command::Token(flags) => server::token(&flags),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("rapidrtmp: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}

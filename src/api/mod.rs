@@ -221,7 +221,10 @@ impl PublishRequest {
             return Err(failure(Status::BadRequest, "streamKey is too long"));
         }
         let name = stream_name(&request.stream_key).ok_or_else(|| {
-            failure(Status::BadRequest, "streamKey must be KEY or APP/KEY of A-Z a-z 0-9 . _ -, not beginning with . _ -")
+            failure(
+                Status::BadRequest,
+                "streamKey must be KEY or APP/KEY of A-Z a-z 0-9 . _ -, not beginning with . _ -",
+            )
         })?;
         Ok((name, request.expires_in))
     }
@@ -267,12 +270,7 @@ pub fn rfc3339(unix_s: u64) -> String {
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
     let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
     let year = era * 400 + year_of_era + u64::from(month <= 2);
-    format!(
-        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z",
-        second / 3600,
-        second / 60 % 60,
-        second % 60
-    )
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", second / 3600, second / 60 % 60, second % 60)
 }
 
 fn json(status: Status, value: &impl Serialize) -> Response {

@@ -5,11 +5,11 @@ pub mod bandwidth;
 mod event;
 mod gop;
 mod id;
-mod plan;
 pub mod media_playlist;
 pub mod multivariant;
 pub mod numbering;
 pub mod path;
+mod plan;
 pub mod reload;
 mod segmenter;
 #[cfg(test)]

@@ -13,9 +13,9 @@ use super::published::Published;
 use super::view::{View, Wake};
 use crate::fmp4::BufferPool;
 use crate::hls::numbering::{FrozenSession, Numbering, StreamRecord};
-use crate::hls::{Plan, PlanError, Wishes};
 use crate::hls::window::EventError;
 use crate::hls::{EventBody, RenditionId, SessionId, StreamEvent, bandwidth};
+use crate::hls::{Plan, PlanError, Wishes};
 use crate::limits::{RECLAIM_DELAY_MS, TAKEOVER_SILENCE_US};
 use crate::media::{MediaRef, Now, StreamName, TrackKind};
 use crate::rtmp::{MediaFragment, StreamMetadata};
@@ -102,7 +102,9 @@ pub enum HomeError {
     #[error("the window refused an event: {0}")]
     Window(#[from] EventError),
     /// The stream keeps too many bytes, even with its shortest window.
-    #[error("the stream keeps {found} bytes of media, {allowed} are allowed: lower the bit rate or raise hls.retained_bytes_max")]
+    #[error(
+        "the stream keeps {found} bytes of media, {allowed} are allowed: lower the bit rate or raise hls.retained_bytes_max"
+    )]
     RetainedBytes {
         /// Bytes kept.
         found: u64,
@@ -183,7 +185,8 @@ impl Home {
 
     /// Frames received from this publisher and those before it.
     pub fn frames_received(&self) -> FramesReceived {
-        let now = self.publisher.as_ref().map_or(FramesReceived::default(), |publisher| publisher.ingest.frames());
+        let now =
+            self.publisher.as_ref().map_or(FramesReceived::default(), |publisher| publisher.ingest.frames());
         self.frames_before + now
     }
 
@@ -344,9 +347,10 @@ impl Home {
     pub fn deadline_us(&self, now: Now) -> Option<u64> {
         let live = self.live.as_ref().and_then(Live::deadline_us);
         let learning = self.publisher.as_ref().and_then(|publisher| publisher.ingest.deadline_us());
-        let retire = self.retiring.front().map(|(_, at_unix_ms)| {
-            now.monotonic_us + (at_unix_ms * 1000).saturating_sub(now.unix_us)
-        });
+        let retire = self
+            .retiring
+            .front()
+            .map(|(_, at_unix_ms)| now.monotonic_us + (at_unix_ms * 1000).saturating_sub(now.unix_us));
         [live, learning, retire, self.grace_until_us].into_iter().flatten().min()
     }
 
@@ -435,12 +439,10 @@ impl Home {
             return self.learn_again(learnt, now, pool);
         }
         let plan = match self.frozen.take() {
-            Some(frozen) => {
-                match Plan::continued(&frozen, self.settings.wishes, &planned)? {
-                    Some(plan) => plan,
-                    None => return self.learn_again(learnt, now, pool),
-                }
-            }
+            Some(frozen) => match Plan::continued(&frozen, self.settings.wishes, &planned)? {
+                Some(plan) => plan,
+                None => return self.learn_again(learnt, now, pool),
+            },
             None => Plan::new(self.settings.wishes, learnt.gop_ms, &planned)?,
         };
         let numbers = self.numbering.start_session(
@@ -463,8 +465,7 @@ impl Home {
 
     /// The values of an earlier session do not fit: learn what a new one needs, from the same frames.
     fn learn_again(&mut self, learnt: Learnt, now: Now, pool: &mut BufferPool) -> Result<(), HomeError> {
-        let learning =
-            Learning::again(learnt, self.settings.gop_ms, self.settings.wishes.segment_ms, now);
+        let learning = Learning::again(learnt, self.settings.gop_ms, self.settings.wishes.segment_ms, now);
         let Some(publisher) = &mut self.publisher else { return Ok(()) };
         publisher.ingest.learn(learning);
         match publisher.ingest.handle_time(now) {
@@ -517,7 +518,8 @@ impl Home {
         for body in live.take_events() {
             let closes = matches!(body, EventBody::Close(_) | EventBody::PartAndClose(..));
             self.emit(body, now)?;
-            if closes && !self.view.window().is_playable(session)
+            if closes
+                && !self.view.window().is_playable(session)
                 && let Some(declared) = bandwidth::declare(self.view.window(), session)
             {
                 self.emit(

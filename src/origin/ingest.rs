@@ -58,11 +58,7 @@ impl std::ops::Add for FramesReceived {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self {
-            video: self.video + other.video,
-            audio: self.audio + other.audio,
-            key: self.key + other.key,
-        }
+        Self { video: self.video + other.video, audio: self.audio + other.audio, key: self.key + other.key }
     }
 }
 
@@ -122,10 +118,8 @@ impl Ingest {
     pub fn metadata(&mut self, metadata: &StreamMetadata) {
         let Some(learning) = &mut self.learning else { return };
         let named = |codec: Option<f64>, kind| codec.filter(|id| *id != CODEC_NONE).map(|_| kind);
-        let kinds = [
-            named(metadata.video_codec, TrackKind::Video),
-            named(metadata.audio_codec, TrackKind::Audio),
-        ];
+        let kinds =
+            [named(metadata.video_codec, TrackKind::Video), named(metadata.audio_codec, TrackKind::Audio)];
         let kinds: smallvec::SmallVec<[TrackKind; 2]> = kinds.into_iter().flatten().collect();
         learning.expect(&kinds, metadata.framerate);
     }

@@ -153,7 +153,11 @@ impl Learning {
         self.frames.push_back(frame);
         if self.video_expected && self.video_since_us.is_none() {
             // Sound from long before the first picture will not be used.
-            while self.frames.front().is_some_and(|first| first.timestamp_ms < newest_ms - LEARNING_AUDIO_LEAD_MS) {
+            while self
+                .frames
+                .front()
+                .is_some_and(|first| first.timestamp_ms < newest_ms - LEARNING_AUDIO_LEAD_MS)
+            {
                 self.frames_bytes -= self.frames.pop_front().map_or(0, |first| first.bytes.len());
             }
         }
@@ -180,15 +184,16 @@ impl Learning {
         if self.video_expected && video_dts.is_empty() {
             return None;
         }
-        let cadence_waited = self
-            .video_since_us
-            .is_some_and(|since| now.monotonic_us >= since + LEARNING_CADENCE_US_MAX);
+        let cadence_waited =
+            self.video_since_us.is_some_and(|since| now.monotonic_us >= since + LEARNING_CADENCE_US_MAX);
         if !video_dts.is_empty() && video_dts.len() < GRID_FRAMES_MIN && !cadence_waited && !is_full {
             return None;
         }
 
         let mut stream = LearntStream::default();
-        if let (Some(CodecConfig::Avc(config)), false) = (demuxer.config(TrackKind::Video), video_dts.is_empty()) {
+        if let (Some(CodecConfig::Avc(config)), false) =
+            (demuxer.config(TrackKind::Video), video_dts.is_empty())
+        {
             let of_sps = config.sps().frame_rate().and_then(|rate| FrameRate::new(rate.frames, rate.seconds));
             let hints: Vec<FrameRate> = [of_sps, self.frame_rate_hint].into_iter().flatten().collect();
             stream.tracks.push(StreamTrack {
@@ -197,7 +202,8 @@ impl Learning {
                 config: CodecConfig::Avc(config.clone()),
             });
         }
-        if let (Some(CodecConfig::Aac(config)), false) = (demuxer.config(TrackKind::Audio), audio_dts.is_empty())
+        if let (Some(CodecConfig::Aac(config)), false) =
+            (demuxer.config(TrackKind::Audio), audio_dts.is_empty())
             && let Some(sample_rate) = Timescale::new(config.sample_rate())
         {
             stream.tracks.push(StreamTrack {
@@ -207,11 +213,8 @@ impl Learning {
             });
         }
         let leading = stream.tracks.first()?;
-        let gop_ms = if leading.kind == TrackKind::Audio {
-            0
-        } else {
-            self.gop_ms(leading.cadence, is_full)?
-        };
+        let gop_ms =
+            if leading.kind == TrackKind::Audio { 0 } else { self.gop_ms(leading.cadence, is_full)? };
 
         let anchor_ms = self.anchor_ms(leading);
         let mut frames = std::mem::take(&mut self.frames);

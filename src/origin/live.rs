@@ -446,12 +446,7 @@ impl Live {
         Ok(())
     }
 
-    fn begin_sample(
-        &mut self,
-        id: TrackId,
-        time: FrameTime,
-        pool: &mut BufferPool,
-    ) -> Result<(), LiveError> {
+    fn begin_sample(&mut self, id: TrackId, time: FrameTime, pool: &mut BufferPool) -> Result<(), LiveError> {
         let (writer, lane) = self.writer(id);
         let is_first = writer.samples_count(lane) == 0;
         writer.begin_sample(lane, pool)?;

@@ -99,7 +99,9 @@ impl Expired {
     /// The response.
     pub fn response(self) -> Response {
         match self {
-            Self::Unavailable => Response::error(Status::Unavailable, "the stream has not moved for three target durations\n"),
+            Self::Unavailable => {
+                Response::error(Status::Unavailable, "the stream has not moved for three target durations\n")
+            }
             Self::NotFound => not_found(),
         }
     }
@@ -157,7 +159,9 @@ impl View {
         self.rendered.clear();
         Ok(match change {
             Change::Started(_) | Change::Announced | Change::Init { .. } => Wake::None,
-            Change::Updated { rendition, closed, .. } => Wake::Rendition { rendition, closed: closed.is_some() },
+            Change::Updated { rendition, closed, .. } => {
+                Wake::Rendition { rendition, closed: closed.is_some() }
+            }
             Change::Playable(_) | Change::Ended(_) => Wake::All,
             Change::Retired(_) => {
                 self.segment_chains.clear();
@@ -195,7 +199,9 @@ impl View {
                     Reload::Reject(_) => Answer::Now(not_found()),
                 }
             }
-            Resource::Media { epoch, rendition, number } => self.media(*epoch, *rendition, *number, published),
+            Resource::Media { epoch, rendition, number } => {
+                self.media(*epoch, *rendition, *number, published)
+            }
         }
     }
 
@@ -268,7 +274,9 @@ impl View {
             }
             MediaNumber::Segment(media_sequence) => {
                 let kept = self.segment_chains.iter().find(|chain| {
-                    chain.epoch == epoch && chain.rendition == rendition && chain.media_sequence == media_sequence
+                    chain.epoch == epoch
+                        && chain.rendition == rendition
+                        && chain.media_sequence == media_sequence
                 });
                 match kept {
                     Some(chain) => Lookup::Found(Body::Chain(chain.parts.clone())),
@@ -295,7 +303,11 @@ impl View {
                     etag: Some(media_etag(epoch, name, number)),
                     urgency: Some(if kind == TrackKind::Video { URGENCY_VIDEO } else { URGENCY_AUDIO }),
                     ..Response::ok(
-                        if kind == TrackKind::Video { content_type::VIDEO_MP4 } else { content_type::AUDIO_MP4 },
+                        if kind == TrackKind::Video {
+                            content_type::VIDEO_MP4
+                        } else {
+                            content_type::AUDIO_MP4
+                        },
                         Cache::Immutable(MEDIA_MAX_AGE_S),
                         body,
                     )

@@ -51,11 +51,7 @@ impl StreamBooks {
         add(&mut before.missing_frames, repairs.missing_frames, of(RepairKind::MissingFrame));
         add(&mut before.absorbed, repairs.absorbed, of(RepairKind::Absorbed));
         add(&mut before.slewed, repairs.slewed, of(RepairKind::Slewed));
-        add(
-            &mut before.composition_clamped,
-            repairs.composition_clamped,
-            of(RepairKind::CompositionClamped),
-        );
+        add(&mut before.composition_clamped, repairs.composition_clamped, of(RepairKind::CompositionClamped));
         add(&mut before.discontinuities, repairs.discontinuities, of(RepairKind::Discontinuity));
         add(&mut before.discarded, repairs.discarded, of(RepairKind::Discarded));
         add(&mut self.forced_cuts, findings.forced_cuts, of(RepairKind::ForcedCut));

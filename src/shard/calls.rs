@@ -128,7 +128,8 @@ fn publish(service: &Service, body: &[u8]) -> Result<Response, Response> {
     let auth = &service.config().auth;
     let expires_in_s = expires_in.unwrap_or(auth.token_expiry_default_s);
     if !(1..=auth.token_expiry_max_s).contains(&expires_in_s) {
-        let text = format!("expiresIn is {expires_in_s}; 1 to {} seconds are allowed", auth.token_expiry_max_s);
+        let text =
+            format!("expiresIn is {expires_in_s}; 1 to {} seconds are allowed", auth.token_expiry_max_s);
         return Err(api::failure(Status::BadRequest, &text));
     }
     let now_s = service.shard.now().unix_us / 1_000_000;

@@ -30,13 +30,8 @@ impl Handover {
                 return;
             }
         };
-        let publishing = Publishing::new(
-            Rc::clone(service),
-            socket,
-            *self.session,
-            *self.request,
-            self.unread,
-        );
+        let publishing =
+            Publishing::new(Rc::clone(service), socket, *self.session, *self.request, self.unread);
         service.shard.spawn("publisher", publishing.run());
     }
 }

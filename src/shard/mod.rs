@@ -26,6 +26,7 @@ mod status;
 pub mod streams;
 pub mod viewer;
 
+pub use calls::publish_url;
 pub use deadline::Deadline;
 pub use listener::{BoundListener, Listener, bind, bind_all};
 pub use mesh::{Mesh, MeshInbox, MeshSender, Origin, TrySendError, mesh};

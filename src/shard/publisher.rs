@@ -6,11 +6,11 @@ use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 
+use super::Socket;
 use super::admission::Place;
 use super::handover::Handover;
 use super::service::Service;
 use super::streams::{EndedBy, PublisherHere, Stream, home_of};
-use super::Socket;
 use crate::limits::{CHALLENGE_POLL_US, RTMP_FAREWELL_US};
 use crate::metrics::RefusedBecause;
 use crate::origin::home::{Challenge, Departure, PublisherId};
@@ -96,7 +96,9 @@ impl Arriving {
                 let now = service.shard.now();
                 let found = loop {
                     match session.poll(&mut input, now) {
-                        Ok(Some(Event::PublishRequested(request))) => break Ok(Some((request, input.to_vec()))),
+                        Ok(Some(Event::PublishRequested(request))) => {
+                            break Ok(Some((request, input.to_vec())));
+                        }
                         Ok(Some(Event::PublishRefused(error))) => break Err(End::Refused(error.to_string())),
                         Ok(Some(_)) => {}
                         Ok(None) => break Ok(None),
@@ -137,7 +139,12 @@ impl Arriving {
         let now = service.shard.now();
         if let Some(wait_us) = service.backoff.borrow().wait_us(self.address, now.monotonic_us) {
             service.metrics.refused.of(RefusedBecause::Backoff).inc();
-            return self.refuse(Refusal::Denied, &format!("too many failed attempts, wait {} s", wait_us / 1_000_000 + 1)).await;
+            return self
+                .refuse(
+                    Refusal::Denied,
+                    &format!("too many failed attempts, wait {} s", wait_us / 1_000_000 + 1),
+                )
+                .await;
         }
         let presented = request.token.as_ref().map_or("", |token| token.expose());
         match service.setup.tokens.verify(presented, request.name.as_str(), now.unix_us / 1_000_000) {

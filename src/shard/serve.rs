@@ -7,14 +7,14 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 use super::publisher::Arriving;
 use super::service::{Message, Service, Setup};
 use super::streams::home_of;
 use super::viewer::Viewer;
 use super::{
-    BoundListener, Listener, MeshInbox, MeshSender, Plan, Shard, ShardEnded, Shards, StartError, mesh,
-    spawn_shards,
+    BoundListener, Listener, MeshInbox, MeshSender, Plan, Shard, ShardEnded, StartError, mesh, spawn_shards,
 };
 use crate::config::Config;
 use crate::hls::numbering::StreamRecord;
@@ -42,7 +42,8 @@ pub struct ServeOptions {
 
 /// The running shards.
 pub struct Running {
-    shards: Shards,
+    /// Waits for the shards, so that one that ends by itself is noticed.
+    joined: JoinHandle<Result<(), ShardEnded>>,
     outside: MeshSender<Message>,
     setup: Arc<Setup>,
     shards_count: usize,
@@ -97,7 +98,11 @@ pub fn start(options: ServeOptions) -> Result<Running, StartError> {
             }
         }
     })?;
-    Ok(Running { shards, outside, setup: options.setup, shards_count })
+    let joined = std::thread::Builder::new()
+        .name("join".into())
+        .spawn(move || shards.join())
+        .map_err(|error| StartError::Shard { shard: 0, reason: error.to_string() })?;
+    Ok(Running { joined, outside, setup: options.setup, shards_count })
 }
 
 impl Running {
@@ -118,7 +123,12 @@ impl Running {
     /// [`ShardEnded`] for the first that did not end by itself.
     pub fn exit(self) -> Result<(), ShardEnded> {
         self.to_all(|| Message::Exit);
-        self.shards.join()
+        self.joined.join().unwrap_or(Ok(()))
+    }
+
+    /// True when a shard has ended, asked or not.
+    pub fn has_ended(&self) -> bool {
+        self.joined.is_finished()
     }
 
     fn to_all(&self, message: impl Fn() -> Message) {
@@ -126,7 +136,9 @@ impl Running {
             // A full inbox of a live shard empties within milliseconds.
             for _ in 0..200 {
                 match self.outside.try_send(shard, message()) {
-                    Err(super::TrySendError::Full(_)) => std::thread::sleep(std::time::Duration::from_millis(5)),
+                    Err(super::TrySendError::Full(_)) => {
+                        std::thread::sleep(std::time::Duration::from_millis(5))
+                    }
                     Ok(()) | Err(super::TrySendError::Closed(_)) => break,
                 }
             }
@@ -182,7 +194,11 @@ async fn accept_http(service: Rc<Service>, mut listener: Listener) {
         let place = service.connections.http.enter(
             peer.ip(),
             share_of(limits.connections_max, &service),
-            limits.connections_per_address_max as usize,
+            // 0 is no limit: a cache is one address with very many viewers.
+            match limits.connections_per_address_max {
+                0 => usize::MAX,
+                bound => bound as usize,
+            },
         );
         match place {
             Ok(place) => {

@@ -19,13 +19,13 @@ use crate::config::Config;
 use crate::control::Control;
 use crate::fmp4::BufferPool;
 use crate::hls::StreamEvent;
-use crate::hls::numbering::StreamRecord;
 use crate::hls::Wishes;
+use crate::hls::numbering::StreamRecord;
 use crate::hls::window::WindowState;
+use crate::http::HttpDate;
 use crate::limits::{
     FOLLOW_IDLE_US, PART_POOL_IDLE_BYTES_MAX, SERVICE_TICK_US, STATE_RECORDS_MAX, STATUS_EVERY_US,
 };
-use crate::http::HttpDate;
 use crate::media::{MediaRef, Now, StreamName};
 use crate::metrics::{Registry, ShardMetrics};
 use crate::origin::home::{Home, HomeSettings, Output};

@@ -169,8 +169,7 @@ impl PublisherHere {
 impl Stream {
     /// A stream whose home is this shard.
     pub fn at_home(shard: &Shard, home: Home) -> Self {
-        let shared =
-            Shared::new(home.name().clone(), Arc::clone(home.published()), shard.shards_count());
+        let shared = Shared::new(home.name().clone(), Arc::clone(home.published()), shard.shards_count());
         let here = HomeHere { home, followers: Vec::new(), publisher: None, books: StreamBooks::default() };
         Self::new(shard, Arc::new(shared), Role::Home(RefCell::new(here)))
     }

@@ -194,7 +194,7 @@ impl Viewer {
             method: request.method,
             version: request.version,
             keep_alive: request.keep_alive,
-                range: if waits_for_range { request.range } else { None },
+            range: if waits_for_range { request.range } else { None },
         };
         if request.method == Method::Options {
             return without_body(head, request, Response::preflight());
@@ -233,7 +233,8 @@ impl Viewer {
         match answer(&stream, &resource, request.accepts_gzip) {
             (Answer::Now(response), _) => {
                 // What was waited for, or could have been, has no 304: a cache would take it for news.
-                let is_reload = matches!(&resource, Resource::Playlist { directives, .. } if !directives.is_empty());
+                let is_reload =
+                    matches!(&resource, Resource::Playlist { directives, .. } if !directives.is_empty());
                 let response = if is_reload { response } else { response.unless_matched(request) };
                 let is_media = matches!(resource, Resource::Media { .. });
                 Step::Respond(head, if is_media { response.ranged(request) } else { response })

@@ -375,7 +375,11 @@ impl Window {
 
     /// The newest session, live or ended: the one that the multivariant playlist names.
     pub fn current(&self) -> Option<SessionId> {
-        let newest = self.state.sessions.last().filter(|session| !(session.ended_unix_ms.is_some() && self.state.announced));
+        let newest = self
+            .state
+            .sessions
+            .last()
+            .filter(|session| !(session.ended_unix_ms.is_some() && self.state.announced));
         newest.map(|session| session.start.session)
     }
 

@@ -1,0 +1,77 @@
+//! What the server prints when it stands: lines that can be pasted into an encoder.
+#![allow(clippy::print_stdout)]
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// What the banner tells.
+pub struct Banner<'a> {
+    /// Where publishers connect.
+    pub rtmp: SocketAddr,
+    /// Where viewers connect.
+    pub http: SocketAddr,
+    /// `rtmp://HOST[:PORT]`
+    pub public_url: &'a str,
+    /// A token for `live/stream`; `None` when none is asked for.
+    pub token: Option<&'a str>,
+    /// The admin key, when it was made just now.
+    pub admin_key: Option<&'a str>,
+    /// Tokens end with the process.
+    pub secret_is_fresh: bool,
+    /// The demo is published.
+    pub demo: bool,
+    /// Executors.
+    pub shards_count: usize,
+}
+
+/// The stream that the pasted lines publish.
+pub const EXAMPLE_KEY: &str = "stream";
+
+impl Banner<'_> {
+    /// Prints it. The line that begins with `ready` is for programs.
+    pub fn print(&self) {
+        let page = format!("http://{}", reachable(self.http));
+        let key = match self.token {
+            Some(token) => format!("{EXAMPLE_KEY}?token={token}"),
+            None => EXAMPLE_KEY.to_owned(),
+        };
+        let url = self.public_url;
+        println!("RapidRTMP {} on {} shard(s)", env!("CARGO_PKG_VERSION"), self.shards_count);
+        println!();
+        if self.demo {
+            println!("  Watch the demo    {page}/watch/live/demo");
+        }
+        println!("  Pages             {page}/");
+        println!("  Watch yours       {page}/watch/live/{EXAMPLE_KEY}");
+        println!("  Playlist          {page}/live/{EXAMPLE_KEY}/index.m3u8");
+        println!();
+        println!("  OBS               Settings > Stream > Service: Custom...");
+        println!("    Server          {url}/live");
+        println!("    Stream Key      {key}");
+        println!(
+            "  ffmpeg            ffmpeg -re -i FILE -c:v libx264 -preset veryfast -tune zerolatency -g 60 \\"
+        );
+        println!("                      -c:a aac -f flv \"{url}/live/{key}\"");
+        println!();
+        match self.token {
+            None => {
+                println!("  OPEN: anyone who reaches port {} may publish, without a token.", self.rtmp.port())
+            }
+            Some(_) if self.secret_is_fresh => {
+                println!(
+                    "  Tokens end with this process: set server.state_dir or auth.token_secret to keep them."
+                );
+            }
+            Some(_) => {}
+        }
+        if let Some(admin_key) = self.admin_key {
+            println!("  Admin key         {admin_key}  (made just now; set auth.admin_key to keep one)");
+        }
+        println!("ready rtmp={} http={}", self.rtmp, self.http);
+    }
+}
+
+/// An address as a browser on this machine reaches it.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = if address.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { address.ip() };
+    SocketAddr::new(ip, address.port())
+}
