@@ -5,8 +5,10 @@
 #![allow(dead_code, unused_imports)]
 
 pub mod http;
+pub mod mp4;
 pub mod playlist;
 pub mod publisher;
+pub mod replay;
 pub mod server;
 
 use std::io::Read;

@@ -9,7 +9,8 @@ pub type Found<T> = Result<T, String>;
 
 macro_rules! ensure {
     ($condition:expr, $($message:tt)*) => {
-        if !$condition {
+        let holds: bool = $condition;
+        if !holds {
             return Err(format!($($message)*));
         }
     };
