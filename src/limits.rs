@@ -238,8 +238,6 @@ pub const DEMO_LATE_MS_MAX: u64 = 500;
 
 /// Bytes of a rendition's name in a URL (`v`, `a`, `av`; ladders will need `v12`).
 pub const RENDITION_NAME_BYTES_MAX: usize = 8;
-/// Renditions of one session.
-pub const RENDITIONS_MAX: usize = 8;
 /// Segments of one stream and shard whose gather lists are kept for the next viewer who asks.
 pub const SEGMENT_CHAINS_KEPT_MAX: usize = 16;
 /// Seconds a cache may keep media: its URL names these bytes for ever. At least six of the longest
@@ -382,3 +380,34 @@ const _: () = assert!(INITS_KEPT_MAX <= SEGMENTS_KEPT_MAX);
 /// has left the window stays for its promised time, so shrinking must begin before the bound.
 pub const RETAINED_SHRINK_PERCENT: u64 = 75;
 const _: () = assert!(RETAINED_SHRINK_PERCENT < 100);
+
+// HTTP connections ----------------------------------------------------------------------------
+
+/// Microseconds from a request's first byte to the end of its head or body.
+pub const HTTP_HEAD_US_MAX: u64 = 10_000_000;
+/// Bytes received behind a request that is still being answered.
+pub const HTTP_PIPELINED_BYTES_MAX: usize = 16 * 1024;
+const _: () = assert!(HTTP_PIPELINED_BYTES_MAX > HTTP_HEAD_BYTES_MAX);
+/// Microseconds that a viewer may take no byte of a response.
+pub const HTTP_SEND_STALL_US_MAX: u64 = 10_000_000;
+/// Microseconds that a closed connection may take to read its last response.
+pub const HTTP_CLOSE_US: u64 = 2_000_000;
+/// Slices of a gathering send that need no allocation: the head and a segment of parts.
+pub const HTTP_SLICES_INLINE: usize = 32;
+/// Seconds a cache may keep an asset: its hash is in its URL.
+pub const ASSET_MAX_AGE_S: u32 = 31_536_000;
+
+// Service -------------------------------------------------------------------------------------
+
+/// Messages that one shard may have in another's inbox: a second of 200 streams.
+pub const MESH_QUEUE_MAX: usize = 4096;
+/// Microseconds between two looks at the homes' deadlines.
+pub const SERVICE_TICK_US: u64 = 5_000;
+/// Microseconds between two statuses of a stream.
+pub const STATUS_EVERY_US: u64 = 1_000_000;
+/// Microseconds without a request after which a shard no longer follows a stream.
+pub const FOLLOW_IDLE_US: u64 = 30_000_000;
+/// Microseconds between two looks of a second publisher at the first.
+pub const CHALLENGE_POLL_US: u64 = 50_000;
+/// Microseconds that a refused publisher gets to read why.
+pub const RTMP_FAREWELL_US: u64 = 2_000_000;

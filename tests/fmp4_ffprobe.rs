@@ -6,6 +6,7 @@ mod mp4;
 
 use mp4_atom::{Decode, Ftyp, Mdat, Moof, Moov};
 use rapidrtmp::codec::CodecConfig;
+use rapidrtmp::codec::aac::AudioConfig;
 use rapidrtmp::codec::avc::x264_options;
 use rapidrtmp::flv::{Demuxer, Event, Fragment, FrameBegin};
 use rapidrtmp::fmp4::{BufferPool, InitTrack, PartWriter, init_segment};
@@ -221,5 +222,34 @@ fn decodes_with_mp4_atom(output: &Output) {
             assert!(moov.trak.iter().any(|trak| trak.tkhd.track_id == traf.tfhd.track_id));
             assert!(!traf.trun[0].samples.is_empty());
         }
+    }
+}
+
+/// The frames that continue a track that fell silent decode to silence, without a word.
+#[test]
+fn silent_frames_decode_to_zeros() {
+    let folder = tempfile::tempdir().unwrap();
+    for (record, channels) in [(&[0x11, 0x88], 1), (&[0x11, 0x90], 2)] {
+        let aac = AudioConfig::parse(record.to_vec().into()).unwrap();
+        let timescale = Timescale::new(aac.sample_rate()).unwrap();
+        let (mut writer, mut pool) = (PartWriter::new(&[1], 20), BufferPool::new(0));
+        for _ in 0..20 {
+            writer.begin_sample(0, &mut pool).unwrap();
+            writer.append(0, aac.silent_frame().unwrap()).unwrap();
+            writer.end_sample(0, aac.frame_samples(), 0, true);
+        }
+        let part = writer.seal(1, &[0], &mut pool).unwrap();
+        let config = CodecConfig::Aac(aac);
+        let init = init_segment(&[InitTrack { track_id: 1, timescale, config: &config }]);
+        let (file, samples) = (folder.path().join("silence.mp4"), folder.path().join("silence.s16"));
+        std::fs::write(&file, [init, part.bytes].concat()).unwrap();
+        run(Command::new("ffmpeg")
+            .args(["-v", "warning", "-y", "-i"])
+            .arg(&file)
+            .args(["-f", "s16le"])
+            .arg(&samples));
+        let decoded = std::fs::read(samples).unwrap();
+        assert_eq!(decoded.len(), 20 * 1024 * 2 * channels);
+        assert!(decoded.iter().all(|byte| *byte == 0));
     }
 }

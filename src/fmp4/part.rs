@@ -161,6 +161,15 @@ impl PartWriter {
         track.duration += u64::from(duration);
     }
 
+    /// Lengthens the newest ended sample of the part, so that the next one begins where it ends.
+    pub fn stretch_last_sample(&mut self, track: usize, by: u32) {
+        let track = &mut self.tracks[track];
+        if let Some(sample) = track.samples.last_mut() {
+            sample.duration += by;
+            track.duration += u64::from(by);
+        }
+    }
+
     /// Drops the open sample; nothing of it stays.
     pub fn abort_sample(&mut self, track: usize) {
         let track = &mut self.tracks[track];

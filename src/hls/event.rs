@@ -20,6 +20,9 @@ pub struct StreamEvent {
 pub enum EventBody {
     /// A new session begins; nothing of it is listed yet. An earlier one has ended.
     Start(Box<SessionStart>),
+    /// A publisher is there and a new session will follow: the multivariant playlist no longer names the
+    /// one that has ended.
+    Announce,
     /// An init segment that a later [`SegmentHead`] names.
     Init(InitSegment),
     /// A part is listed.
@@ -63,6 +66,8 @@ pub struct SessionStart {
     pub window_segments_min: u32,
     /// and at least this much time, milliseconds.
     pub window_ms_min: u32,
+    /// Expected group of pictures, milliseconds; 0 without video. For the next session, not for playlists.
+    pub gop_ms: u32,
     /// GAP segments listed before the first real one.
     pub prefill_gap_segments: u32,
     /// Bytes of media that the stream may keep, retention included; beyond it the window shrinks to

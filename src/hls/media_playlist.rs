@@ -28,7 +28,10 @@ impl Form {
     /// The form that a session can answer with: a delta needs something to skip, and a playlist without
     /// ENDLIST (6.2.5.1).
     pub(super) fn possible(self, session: &Session, window: &RenditionWindow) -> Self {
-        if session.ended || skipped_count(session, window) == 0 { Self::Full } else { self }
+        let skippable = skip_boundary_ticks(session, window)
+            .zip(window.listed().next())
+            .is_some_and(|(boundary_ticks, oldest)| oldest.end_ticks() <= boundary_ticks);
+        if skippable && !session.is_ended() { self } else { Self::Full }
     }
 }
 
@@ -39,7 +42,9 @@ pub fn render(window: &Window, session: SessionId, rendition: RenditionId, form:
     let window = session.rendition(rendition)?;
     let name = &session.start.renditions.get(usize::from(rendition.0))?.name;
     let form = form.possible(session, window);
-    let skipped = if form == Form::Full { 0 } else { skipped_count(session, window) };
+    let boundary_ticks = skip_boundary_ticks(session, window).filter(|_| form != Form::Full);
+    // 4.4.5.2: those that end at least CAN-SKIP-UNTIL before the end of the last complete segment.
+    let skipped = boundary_ticks.map_or(0, |ticks| window.listed_count_until(ticks));
     let media_prefix = format!("../{}/{name}-", session.start.epoch);
     let (segments, parts) = window.listed().skip(skipped).fold((0, 0), |(segments, parts), segment| {
         let listed = if parts_are_listed(session, window, segment) { segment.parts.len() } else { 0 };
@@ -52,12 +57,11 @@ pub fn render(window: &Window, session: SessionId, rendition: RenditionId, form:
     Some(Writer { out, session, window, rendition, form, skipped, media_prefix }.write())
 }
 
-/// Segments that end at least CAN-SKIP-UNTIL before the end of the last complete one.
-fn skipped_count(session: &Session, window: &RenditionWindow) -> usize {
-    let Some(last) = window.last_complete() else { return 0 };
+/// CAN-SKIP-UNTIL before the end of the last complete segment, on the session's timeline; `None` when
+/// the session is younger.
+fn skip_boundary_ticks(session: &Session, window: &RenditionWindow) -> Option<u64> {
     let skip_until_ticks = u64::from(session.start.can_skip_until_s) * u64::from(window.timescale().get());
-    let Some(boundary_ticks) = last.end_ticks().checked_sub(skip_until_ticks) else { return 0 };
-    window.listed().take_while(|segment| segment.end_ticks() <= boundary_ticks).count()
+    window.last_complete()?.end_ticks().checked_sub(skip_until_ticks)
 }
 
 struct Writer<'a> {
@@ -87,7 +91,7 @@ impl Writer<'_> {
         if last.is_some_and(|last| last.discontinuity_follows) {
             self.out.push_str("#EXT-X-DISCONTINUITY\n");
         }
-        if self.session.ended {
+        if self.session.is_ended() {
             self.out.push_str("#EXT-X-ENDLIST\n");
         } else {
             self.write_hints();

@@ -6,12 +6,12 @@ mod event;
 mod gop;
 mod id;
 mod plan;
-mod segmenter;
 pub mod media_playlist;
 pub mod multivariant;
 pub mod numbering;
 pub mod path;
 pub mod reload;
+mod segmenter;
 #[cfg(test)]
 mod tests;
 mod text;

@@ -31,7 +31,7 @@ pub struct Numbering {
     discontinuity_sequence_next: u64,
     counters: Vec<Counters>,
     /// The live session's renditions: index in `counters`, and the newest segment's discontinuity sequence.
-    live: Vec<(usize, u64)>,
+    live: Vec<(Option<usize>, u64)>,
 }
 
 /// Numbers in the URLs of one rendition name, within the epoch.
@@ -81,6 +81,8 @@ pub struct FrozenSession {
     pub part_hold_back_ms: u32,
     /// CAN-SKIP-UNTIL.
     pub can_skip_until_s: u32,
+    /// The group of pictures that it expected.
+    pub gop_ms: u32,
     /// BANDWIDTH, once it is declared.
     pub bandwidth_bits: Option<u64>,
     /// AVERAGE-BANDWIDTH, once it is declared.
@@ -159,16 +161,15 @@ impl Numbering {
                     id: start.session,
                     part_hold_back_ms: start.part_hold_back_ms,
                     can_skip_until_s: start.can_skip_until_s,
+                    gop_ms: start.gop_ms,
                     bandwidth_bits: None,
                     average_bandwidth_bits: None,
                 });
-                let names: Vec<usize> = start
-                    .renditions
-                    .iter()
-                    .filter_map(|rendition| self.counters_of(&rendition.name))
-                    .collect();
-                let discontinuity_sequence = start.discontinuity_sequence_first;
-                self.live = names.into_iter().map(|index| (index, discontinuity_sequence)).collect();
+                self.live.clear();
+                for rendition in &start.renditions {
+                    let counters = self.counters_of(&rendition.name);
+                    self.live.push((counters, start.discontinuity_sequence_first));
+                }
             }
             EventBody::Init(init) => {
                 if let Some((counters, _)) = self.live_counters(init.rendition) {
@@ -194,7 +195,7 @@ impl Numbering {
                     session.average_bandwidth_bits = Some(average_bandwidth_bits);
                 }
             }
-            EventBody::Close(_) | EventBody::End | EventBody::Retire(_) => {}
+            EventBody::Announce | EventBody::Close(_) | EventBody::End | EventBody::Retire(_) => {}
         }
     }
 
@@ -220,7 +221,7 @@ impl Numbering {
 
     fn live_counters(&mut self, rendition: RenditionId) -> Option<(&mut Counters, &mut u64)> {
         let (index, discontinuity_sequence) = self.live.get_mut(usize::from(rendition.0))?;
-        Some((self.counters.get_mut(*index)?, discontinuity_sequence))
+        Some((self.counters.get_mut((*index)?)?, discontinuity_sequence))
     }
 }
 

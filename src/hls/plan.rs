@@ -5,6 +5,7 @@
 //! whole frames; so PART-TARGET is a number of frames, rounded up to a millisecond.
 
 use super::RenditionId;
+use super::numbering::FrozenSession;
 use crate::limits::{PART_TARGET_MS_MAX, SEGMENT_TARGET_MS_MAX, TRACKS_MAX};
 use crate::media::{Cadence, TrackId, TrackKind};
 
@@ -126,6 +127,24 @@ impl Plan {
         })
     }
 
+    /// The values of the session before a restart, for a publisher that fits them; `None` when it does not,
+    /// or when other values are wished for by now.
+    ///
+    /// # Errors
+    /// As [`Plan::new`].
+    pub fn continued(
+        frozen: &FrozenSession,
+        wishes: Wishes,
+        tracks: &[LearntTrack],
+    ) -> Result<Option<Self>, PlanError> {
+        let plan = Self::new(wishes, frozen.gop_ms, tracks)?;
+        let is_same = plan.target_duration_s == frozen.id.target_duration_s
+            && plan.part_target_ms == frozen.id.part_target_ms
+            && plan.part_hold_back_ms == frozen.part_hold_back_ms
+            && plan.can_skip_until_s == frozen.can_skip_until_s;
+        Ok(is_same.then_some(plan))
+    }
+
     /// True when a returning publisher's tracks can go on under these values: the same tracks and
     /// timescales, whose frames fill parts of this PART-TARGET to 85%.
     pub fn fits(&self, tracks: &[LearntTrack]) -> bool {
@@ -181,14 +200,16 @@ fn part_target_ms(wish_ms: u32, tracks: &[LearntTrack]) -> Option<u32> {
         let longest = i64::from(track.cadence.longest_ticks());
         u32::try_from(track.cadence.timescale().to_us_floor(longest) / 1000 + 1).unwrap_or(u32::MAX)
     };
-    let suits = |&target: &u32| target <= PART_TARGET_MS_MAX && tracks.iter().all(|track| fills_parts(track, target));
+    let suits =
+        |&target: &u32| target <= PART_TARGET_MS_MAX && tracks.iter().all(|track| fills_parts(track, target));
     let cadence = cutting_track(tracks).cadence;
     match cadence {
         Cadence::Grid { timescale, frame_ticks, .. } | Cadence::Samples { timescale, frame_ticks } => {
             let (rate, frame) = (u64::from(timescale.get()), u64::from(frame_ticks));
             let nearest = (u64::from(wish_ms) * rate + 500 * frame) / (1000 * frame);
             let targets = (nearest.max(1)..).map(|frames| (frames * frame * 1000).div_ceil(rate));
-            let mut targets = targets.map_while(|ms| u32::try_from(ms).ok()).take_while(|&ms| ms <= PART_TARGET_MS_MAX);
+            let mut targets =
+                targets.map_while(|ms| u32::try_from(ms).ok()).take_while(|&ms| ms <= PART_TARGET_MS_MAX);
             targets.find(suits)
         }
         Cadence::Variable { .. } => {
@@ -236,8 +257,7 @@ mod tests {
 
     fn video(frames: u32, seconds: u32) -> Cadence {
         let rate = FrameRate::new(frames, seconds).unwrap();
-        let dts: Vec<i64> =
-            (0..600).map(|n| n * 1000 * i64::from(seconds) / i64::from(frames)).collect();
+        let dts: Vec<i64> = (0..600).map(|n| n * 1000 * i64::from(seconds) / i64::from(frames)).collect();
         Cadence::learn_video(&dts, &[rate])
     }
 
@@ -279,8 +299,8 @@ mod tests {
         assert!(plan.part_hold_back_ms == 3 * plan.part_target_ms);
         assert!(plan.can_skip_until_s >= 6 * plan.target_duration_s);
         for track in &plan.tracks {
-            if let Cadence::Grid { timescale, frame_ticks, .. } | Cadence::Samples { timescale, frame_ticks } =
-                track.cadence
+            if let Cadence::Grid { timescale, frame_ticks, .. }
+            | Cadence::Samples { timescale, frame_ticks } = track.cadence
             {
                 let frame_ms = f64::from(frame_ticks) * 1000.0 / f64::from(timescale.get());
                 let part_ms = f64::from(track.frames_per_part) * frame_ms;
@@ -305,7 +325,11 @@ mod tests {
                         assert_lawful(&plan);
                         assert!(plan.fits(&learnt));
                         let off = plan.part_target_ms.abs_diff(wishes.part_ms);
-                        assert!(off <= 34, "{frames}/{seconds} {audio_rate:?} {wishes:?}: {}", plan.part_target_ms);
+                        assert!(
+                            off <= 34,
+                            "{frames}/{seconds} {audio_rate:?} {wishes:?}: {}",
+                            plan.part_target_ms
+                        );
                     }
                 }
             }
@@ -323,12 +347,19 @@ mod tests {
             (60, 1, 1000, 1000),
         ] {
             let wishes = Wishes { part_ms: wish, segment_ms: 2000 };
-            let learnt = tracks(&[(TrackKind::Video, video(frames, seconds)), (TrackKind::Audio, audio(48_000))]);
+            let learnt =
+                tracks(&[(TrackKind::Video, video(frames, seconds)), (TrackKind::Audio, audio(48_000))]);
             assert_eq!(Plan::new(wishes, 2000, &learnt).unwrap().part_target_ms, expected, "{frames} {wish}");
         }
-        for (gop_ms, expected) in [(0, 2), (2000, 2), (2400, 2), (2490, 3), (8333, 8), (8490, 9), (10_000, 10)] {
+        for (gop_ms, expected) in
+            [(0, 2), (2000, 2), (2400, 2), (2490, 3), (8333, 8), (8490, 9), (10_000, 10)]
+        {
             let learnt = tracks(&[(TrackKind::Video, video(30, 1)), (TrackKind::Audio, audio(48_000))]);
-            assert_eq!(Plan::new(PRESETS[1], gop_ms, &learnt).unwrap().target_duration_s, expected, "{gop_ms}");
+            assert_eq!(
+                Plan::new(PRESETS[1], gop_ms, &learnt).unwrap().target_duration_s,
+                expected,
+                "{gop_ms}"
+            );
         }
     }
 

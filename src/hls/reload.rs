@@ -204,7 +204,7 @@ pub fn decide(window: &Window, resolved: &Resolved, directives: &Directives) -> 
         return Reload::Reject(Reject::Unknown);
     };
     // 6.2.5: a playlist with ENDLIST ignores every directive.
-    if session.ended {
+    if session.is_ended() {
         return Reload::Ready(Form::Full);
     }
     match awaited(session, rendition, directives) {

@@ -10,136 +10,18 @@
 //! a track that falls silent while others go on. Decode times within a rendition are contiguous
 //! from one discontinuity to the next.
 
+mod action;
+mod track;
+
+pub use action::{Action, Findings, Listing, Verdict};
+
 use std::collections::VecDeque;
 
 use super::RenditionId;
 use super::plan::{PART_FILL_PERCENT_MIN, Plan, frame_ms_ceil};
-use crate::limits::{CUTS_PENDING_MAX, FRAME_LATE_MS_MAX, SILENCE_LAG_MS_MIN};
-use crate::media::{Cadence, FrameTime, Now, Timescale, TrackId, TrackKind};
-
-/// What to do with a frame whose first byte is here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// Perform the polled actions, then append it with exactly this time: it may differ from the
-    /// one asked about, where a hole or an overlap was closed.
-    Append(FrameTime),
-    /// Its track has a hole longer than parts can take up: fill it first (audio with silent frames
-    /// through [`Segmenter::frame_begins`], anything with [`Segmenter::fill_gap`]), then ask again.
-    Fill {
-        /// Decode time at which the track ended.
-        from: u64,
-        /// Decode time of the frame.
-        until: u64,
-    },
-    /// Throw it away: before the first key frame, or of a time that was filled already.
-    Discard,
-}
-
-/// Whether a sealed part is listed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Listing {
-    /// At once.
-    Now,
-    /// When [`Action::ListPart`] or [`Action::CloseSegment`] says so.
-    Held,
-}
-
-/// What to do, in order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
-    /// The rendition's next segment begins with its coming part.
-    OpenSegment {
-        /// Whose.
-        rendition: RenditionId,
-        /// Number of the cut, from 0 and without holes in each rendition; the same number is the
-        /// same time in all of them, so it is the media sequence number less the session's first.
-        cut: u64,
-        /// Its earliest presentation time on the output timeline, microseconds.
-        presentation_us: i64,
-        /// It begins with an independent frame.
-        independent: bool,
-        /// No key frame came in time: a violation that the encoder's settings can cure.
-        forced: bool,
-        /// EXT-X-DISCONTINUITY stands before it.
-        discontinuity: bool,
-    },
-    /// Make the newest sample of this track in the open part longer.
-    Stretch {
-        /// Whose sample.
-        track: TrackId,
-        /// By how much, in its ticks.
-        by_ticks: u32,
-    },
-    /// The open part is complete. One without samples is a GAP part. In a muxed rendition, a frame
-    /// of another track that is half here belongs to the part after.
-    SealPart {
-        /// Whose.
-        rendition: RenditionId,
-        /// Its duration in ticks of the rendition's measuring track (video when it has any); more than 0.
-        duration_ticks: u64,
-        /// An independent frame is in it.
-        independent: bool,
-        /// Whether it is listed at once.
-        listing: Listing,
-    },
-    /// The held part is listed now, alone.
-    ListPart {
-        /// Whose.
-        rendition: RenditionId,
-    },
-    /// The open segment is complete.
-    CloseSegment {
-        /// Whose.
-        rendition: RenditionId,
-        /// Its last part was held until now: one update lists both.
-        with_held_part: bool,
-        /// What comes next, if anything, is known to be discontinuous.
-        discontinuity_follows: bool,
-    },
-    /// A track is silent while others go on: continue it over this time, as for [`Verdict::Fill`].
-    Fill {
-        /// The silent track.
-        track: TrackId,
-        /// Decode time at which it ended.
-        from: u64,
-        /// Decode time up to which to fill.
-        until: u64,
-    },
-}
-
-/// What happened to a session's cuts, in numbers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Findings {
-    /// Segments that begin without a key frame.
-    pub forced_cuts: u64,
-    /// Parts under 85% of PART-TARGET without a waiver.
-    pub parts_short: u64,
-    /// Frames thrown away.
-    pub frames_discarded: u64,
-    /// Frames moved because their time had been filled.
-    pub frames_late: u64,
-    /// Samples made longer over missing frames.
-    pub stretched: u64,
-    /// GAP parts and their like.
-    pub gaps: u64,
-    /// Parts held for a predicted cut,
-    pub held: u64,
-    /// and listed alone after all, since the cut did not come.
-    pub held_in_vain: u64,
-}
-
-impl std::ops::AddAssign for Findings {
-    fn add_assign(&mut self, other: Self) {
-        self.forced_cuts += other.forced_cuts;
-        self.parts_short += other.parts_short;
-        self.frames_discarded += other.frames_discarded;
-        self.frames_late += other.frames_late;
-        self.stretched += other.stretched;
-        self.gaps += other.gaps;
-        self.held += other.held;
-        self.held_in_vain += other.held_in_vain;
-    }
-}
+use crate::limits::CUTS_PENDING_MAX;
+use crate::media::{FrameTime, Now, TrackId, TrackKind};
+use track::Track;
 
 /// The decisions of one session.
 #[derive(Debug, Clone)]
@@ -171,30 +53,6 @@ pub struct Segmenter {
     gop_ticks: Option<u64>,
     actions: VecDeque<Action>,
     findings: Findings,
-}
-
-#[derive(Debug, Clone)]
-struct Track {
-    id: TrackId,
-    kind: TrackKind,
-    rendition: usize,
-    timescale: Timescale,
-    /// Duration of the frame that is expected next.
-    frame_ticks: u32,
-    /// True when every frame has that duration.
-    grid: bool,
-    /// PART-TARGET in whole ticks: nothing longer is printed as longer.
-    part_ticks: u64,
-    /// Where its last whole frame ended; `None` until the session runs.
-    end: Option<u64>,
-    /// Something was placed on it since the session runs.
-    begun: bool,
-    /// The frame that is being received.
-    pending: Option<(FrameTime, bool)>,
-    /// How far it usually lags behind the others when it is not silent, microseconds.
-    usual_lag_us: i64,
-    /// Its end when a fill was last asked for.
-    fill_asked: Option<u64>,
 }
 
 #[derive(Debug, Clone)]
@@ -325,6 +183,7 @@ impl Segmenter {
             self.seal_if_full(index, now);
         }
         self.fill_silent(index);
+        self.fill_cutting(index);
     }
 
     /// Continues a track up to `until` without media: GAP parts, cut as frames would be. In a muxed
@@ -347,6 +206,10 @@ impl Segmenter {
             if let Some(cut) = self.renditions[rendition].cuts.front() {
                 let at = self.tracks[index].ticks_ceil(cut.presentation_us);
                 duration = duration.min(at.saturating_sub(end)).max(u64::from(at <= end) * duration).max(1);
+            }
+            let room = self.segment_room(index, end);
+            if index == self.cutting && room > 0 {
+                duration = duration.min(room);
             }
             let duration_ticks = u32::try_from(duration).unwrap_or(u32::MAX);
             let time = FrameTime { decode: end, duration: duration_ticks, composition_offset: 0 };
@@ -407,8 +270,6 @@ impl Segmenter {
         self.findings
     }
 
-    // Where a frame goes on its track --------------------------------------------------------
-
     /// The first key frame: every track begins at its presentation time.
     fn start(&mut self, time: FrameTime) {
         self.running = true;
@@ -424,93 +285,6 @@ impl Segmenter {
         }
         let discontinuity = self.next_cut > 0;
         self.announce_cut(self.cut_us, false, discontinuity);
-    }
-
-    /// Joins a frame to the end of its track: closes a small hole or overlap.
-    fn join(&mut self, index: usize, end: u64, time: FrameTime) -> Result<FrameTime, Verdict> {
-        if time.decode < end {
-            return self.join_late(index, end, time);
-        }
-        let track = &self.tracks[index];
-        let rendition = &self.renditions[track.rendition];
-        let hole = time.decode - end;
-        // The first frame of a track may come up to a frame after the cut.
-        let first = !track.begun && hole <= u64::from(track.frame_ticks);
-        if hole == 0 || first {
-            return Ok(time);
-        }
-        let measures = rendition.measure == index;
-        let frame = u64::from(track.frame_ticks);
-        let room = if measures && rendition.part.duration > 0 {
-            let room = track.part_ticks.saturating_sub(rendition.part.duration).min(self.segment_room(index, end));
-            if track.grid { room / frame * frame } else { room }
-        } else {
-            0
-        };
-        let stretch = hole.min(room);
-        let rest = hole - stretch;
-        let fits_part = rest + u64::from(time.duration) <= track.part_ticks;
-        let fits_segment = rest == 0 || self.segment_room(index, end + stretch) >= rest + u64::from(time.duration);
-        if !fits_part || (index != self.cutting && !fits_segment) {
-            return Err(Verdict::Fill { from: end, until: time.decode });
-        }
-        self.findings.stretched += 1;
-        let mut end = end;
-        if stretch > 0 {
-            self.stretch(index, stretch as u32);
-            end += stretch;
-        }
-        let rest = rest as u32;
-        Ok(FrameTime {
-            decode: end,
-            duration: time.duration + rest,
-            composition_offset: time.composition_offset + rest,
-        })
-    }
-
-    /// A frame of a time that was filled: audio is dropped, pictures catch up at twice their speed.
-    fn join_late(&mut self, index: usize, end: u64, time: FrameTime) -> Result<FrameTime, Verdict> {
-        let track = &self.tracks[index];
-        let behind = end - time.decode;
-        let too_late = track.us(behind) > FRAME_LATE_MS_MAX * 1000;
-        let half = time.duration / 2;
-        let sound = track.kind == TrackKind::Audio && behind > u64::from(half);
-        if too_late || sound || !track.begun {
-            return Err(self.discard());
-        }
-        self.findings.frames_late += 1;
-        let shift = u32::try_from(behind).unwrap_or(u32::MAX);
-        Ok(FrameTime {
-            decode: end,
-            duration: time.duration.saturating_sub(shift).max(half).max(1),
-            composition_offset: time.composition_offset.saturating_sub(shift),
-        })
-    }
-
-    /// A frame longer than a part lasts one part; what is left of it becomes a hole before the next.
-    fn clip(&self, index: usize, time: FrameTime) -> FrameTime {
-        let longest = u32::try_from(self.tracks[index].part_ticks).unwrap_or(u32::MAX);
-        FrameTime { duration: time.duration.min(longest), ..time }
-    }
-
-    /// Ticks from `end` to where the open segment of its rendition must end at the latest.
-    fn segment_room(&self, index: usize, end: u64) -> u64 {
-        let track = &self.tracks[index];
-        let ms_max = if index == self.cutting { self.cutting_ms_max } else { self.segment_ms_max };
-        let started = self.renditions[track.rendition].open.unwrap_or(end);
-        (started + track.ticks_of_ms(ms_max)).saturating_sub(end)
-    }
-
-    fn stretch(&mut self, index: usize, by_ticks: u32) {
-        let track = &mut self.tracks[index];
-        track.end = track.end.map(|end| end + u64::from(by_ticks));
-        self.renditions[track.rendition].part.duration += u64::from(by_ticks);
-        self.actions.push_back(Action::Stretch { track: track.id, by_ticks });
-    }
-
-    fn discard(&mut self) -> Verdict {
-        self.findings.frames_discarded += 1;
-        Verdict::Discard
     }
 
     // Segments -------------------------------------------------------------------------------
@@ -540,10 +314,11 @@ impl Segmenter {
             self.gop_ticks = Some(time.decode - self.key.0);
             self.key = (time.decode, time.composition_offset);
         }
-        let wanted = key && self.would_cut(elapsed);
-        let forced = !wanted && u64::from(time.duration) > self.segment_room(self.cutting, time.decode);
+        // A rendition that is too many cuts behind is let catch up, unless the segment must end.
         let behind = self.renditions.iter().map(|rendition| rendition.cuts.len()).max();
-        if !(wanted && behind < Some(CUTS_PENDING_MAX)) && !forced {
+        let wanted = key && behind < Some(CUTS_PENDING_MAX) && self.would_cut(elapsed);
+        let forced = !wanted && u64::from(time.duration) > self.segment_room(self.cutting, time.decode);
+        if !wanted && !forced {
             return;
         }
         let cutting = &self.tracks[self.cutting];
@@ -585,7 +360,8 @@ impl Segmenter {
         opened.has_parts = false;
         opened.part = OpenPart::default();
         // A forced cut shows first what decodes first, one reordering later.
-        let presentation_us = if opened.measure == self.cutting { cut.presentation_us } else { presentation_us };
+        let presentation_us =
+            if opened.measure == self.cutting { cut.presentation_us } else { presentation_us };
         self.actions.push_back(Action::OpenSegment {
             rendition: opened.id,
             cut: cut.number,
@@ -607,7 +383,11 @@ impl Segmenter {
         }
         let closed = &mut self.renditions[rendition];
         let with_held_part = closed.held.take().is_some();
-        self.actions.push_back(Action::CloseSegment { rendition: closed.id, with_held_part, discontinuity_follows });
+        self.actions.push_back(Action::CloseSegment {
+            rendition: closed.id,
+            with_held_part,
+            discontinuity_follows,
+        });
         closed.open = None;
     }
 
@@ -729,77 +509,32 @@ impl Segmenter {
         (PART_FILL_PERCENT_MIN * u64::from(self.part_target_ms) * rate).div_ceil(100 * 1000)
     }
 
-    // Silence --------------------------------------------------------------------------------
+    // What all of it leans on ----------------------------------------------------------------
 
-    /// Learns how far a track's frames usually come behind those of the others.
-    fn note_lag(&mut self, index: usize, time: FrameTime) {
-        let newest_us = (0..self.tracks.len()).map(|other| self.end_us(other)).max().unwrap_or(0);
-        let track = &mut self.tracks[index];
-        let lag_us = newest_us - track.us(time.decode);
-        track.usual_lag_us = track.usual_lag_us.max(lag_us.min(i64::from(SILENCE_LAG_MS_MIN) * 1000));
+    /// Ticks from `end` to where the open segment of its rendition must end at the latest.
+    fn segment_room(&self, index: usize, end: u64) -> u64 {
+        let track = &self.tracks[index];
+        let ms_max = if index == self.cutting { self.cutting_ms_max } else { self.segment_ms_max };
+        let started = self.renditions[track.rendition].open.unwrap_or(end);
+        (started + track.ticks_of_ms(ms_max)).saturating_sub(end)
     }
 
-    /// Asks for the tracks to be continued that lag behind this one by more than two parts and what
-    /// is usual for them: their playlists must go on.
-    fn fill_silent(&mut self, index: usize) {
-        let newest_us = self.end_us(index);
-        let patience_us = i64::from(SILENCE_LAG_MS_MIN.max(2 * self.part_target_ms)) * 1000;
-        for other in 0..self.tracks.len() {
-            let lag_us = newest_us - self.end_us(other);
-            let track = &mut self.tracks[other];
-            let Some(from) = track.end else { continue };
-            let asked = track.fill_asked == Some(from) || track.pending.is_some();
-            if asked || lag_us <= patience_us + track.usual_lag_us {
-                continue;
-            }
-            let frame = u64::from(track.frame_ticks);
-            let until = from + (track.part_ticks / frame).max(1) * frame;
-            track.fill_asked = Some(from);
-            self.actions.push_back(Action::Fill { track: track.id, from, until });
-        }
+    fn stretch(&mut self, index: usize, by_ticks: u32) {
+        let track = &mut self.tracks[index];
+        track.end = track.end.map(|end| end + u64::from(by_ticks));
+        self.renditions[track.rendition].part.duration += u64::from(by_ticks);
+        self.actions.push_back(Action::Stretch { track: track.id, by_ticks });
+    }
+
+    fn discard(&mut self) -> Verdict {
+        self.findings.frames_discarded += 1;
+        Verdict::Discard
     }
 
     /// Output time at which a track ends, microseconds.
     fn end_us(&self, index: usize) -> i64 {
         let track = &self.tracks[index];
         track.end.map_or(self.cut_us, |end| track.us(end))
-    }
-}
-
-impl Track {
-    fn new(plan: &super::TrackPlan, part_target_ms: u32) -> Self {
-        let timescale = plan.cadence.timescale();
-        let mut track = Self {
-            id: plan.track,
-            kind: plan.kind,
-            rendition: usize::from(plan.rendition.0),
-            timescale,
-            frame_ticks: plan.cadence.frame_ticks().max(1),
-            grid: !matches!(plan.cadence, Cadence::Variable { .. }),
-            part_ticks: 0,
-            end: None,
-            begun: false,
-            pending: None,
-            usual_lag_us: 0,
-            fill_asked: None,
-        };
-        track.part_ticks = track.ticks_of_ms(part_target_ms).max(1);
-        track
-    }
-
-    fn us(&self, ticks: u64) -> i64 {
-        self.timescale.to_us_floor(i64::try_from(ticks).unwrap_or(i64::MAX))
-    }
-
-    /// The first tick that is not before this time.
-    fn ticks_ceil(&self, us: i64) -> u64 {
-        let ticks = (i128::from(us) * i128::from(self.timescale.get())).div_euclid(1_000_000);
-        let ticks = u64::try_from(ticks).unwrap_or(0);
-        ticks + u64::from(self.us(ticks) < us)
-    }
-
-    fn ticks_of_ms(&self, ms: u32) -> u64 {
-        u64::from(ms) * u64::from(self.timescale.get()) / 1000
     }
 }
 

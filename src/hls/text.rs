@@ -32,7 +32,8 @@ pub(super) fn push_integer(out: &mut String, value: u64) {
             break;
         }
     }
-    out.extend(digits[start..].iter().map(|&digit| char::from(digit)));
+    // Digits are ASCII, so nothing is ever left out.
+    out.push_str(std::str::from_utf8(&digits[start..]).unwrap_or_default());
 }
 
 /// A duration in units of 10 µs as seconds with five decimals.

@@ -9,6 +9,7 @@ use std::io::Write;
 
 use bytes::Bytes;
 
+use super::range::RangeSpec;
 use super::{Body, HttpDate, Method, Refusal, Request, Version, fields};
 use crate::limits::HTTP_FIELD_PRINTED_BYTES_MAX;
 
@@ -163,6 +164,8 @@ pub enum Extra {
     Allow(&'static str),
     /// `Retry-After`, seconds.
     RetryAfter(u32),
+    /// `Content-Security-Policy` of a page.
+    ContentSecurityPolicy(&'static str),
     /// `WWW-Authenticate: Bearer`.
     Challenge,
     /// `Accept-Ranges: bytes`: a whole that ranges could be had of.
@@ -278,18 +281,22 @@ impl Response {
 
     /// 206 or 416 where one range was asked for, else unchanged but for `Accept-Ranges`. For 200s of
     /// uncoded bytes; any other response is returned as it is.
-    pub fn ranged(mut self, request: &Request<'_>) -> Self {
-        if self.status != Status::Ok || self.encoding != Encoding::Identity {
-            return self;
-        }
-        self.extra = Extra::AcceptRanges;
+    pub fn ranged(self, request: &Request<'_>) -> Self {
         // RFC 9110, 14.2: Range has a meaning for GET only; 13.1.5: after If-Range only for our very bytes.
         let same = request.if_range.is_none_or(|wanted| {
             self.etag.is_some_and(|etag| etag.print(Encoding::Identity).as_bytes() == wanted.as_bytes())
         });
-        let Some(range) = request.range.filter(|_| request.method == Method::Get && same) else {
+        let range = request.range.filter(|_| request.method == Method::Get && same);
+        self.in_range(range)
+    }
+
+    /// As [`Response::ranged`], for a request whose head is gone.
+    pub fn in_range(mut self, range: Option<RangeSpec>) -> Self {
+        if self.status != Status::Ok || self.encoding != Encoding::Identity {
             return self;
-        };
+        }
+        self.extra = Extra::AcceptRanges;
+        let Some(range) = range else { return self };
         let complete = self.body.len();
         let Some((first, last)) = range.within(complete) else {
             let error = Self::error(Status::RangeNotSatisfiable, "range not satisfiable\n");
@@ -335,6 +342,7 @@ impl Response {
             Extra::None => {}
             Extra::Allow(methods) => emit("Allow", methods.as_bytes()),
             Extra::RetryAfter(seconds) => emit("Retry-After", Printed::decimal(seconds.into()).as_bytes()),
+            Extra::ContentSecurityPolicy(policy) => emit("Content-Security-Policy", policy.as_bytes()),
             Extra::Challenge => emit("WWW-Authenticate", b"Bearer"),
             Extra::AcceptRanges => emit("Accept-Ranges", b"bytes"),
             Extra::ContentRange { first, last, complete } => {

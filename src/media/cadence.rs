@@ -106,7 +106,7 @@ impl FrameRate {
     /// The timescale in which a frame is a whole number of ticks, and that number.
     fn grid(self) -> Option<(Timescale, u32)> {
         let mut timescales = [Timescale::VIDEO, Timescale::VIDEO_1001];
-        if self.seconds % 1001 == 0 {
+        if self.seconds.is_multiple_of(1001) {
             timescales.reverse();
         }
         timescales.into_iter().find_map(|timescale| {
@@ -137,8 +137,7 @@ impl Cadence {
             if let Some(grid) = borne_out.or_else(nearest).and_then(|rate| Self::video_grid(rate, 0)) {
                 return grid;
             }
-            let jittery =
-                hints.iter().find_map(|&rate| Some((rate, fits_on_average(dts_ms, rate)?)));
+            let jittery = hints.iter().find_map(|&rate| Some((rate, fits_on_average(dts_ms, rate)?)));
             if let Some(grid) = jittery.and_then(|(rate, spread_us)| Self::video_grid(rate, spread_us)) {
                 return grid;
             }
@@ -164,9 +163,9 @@ impl Cadence {
     /// Ticks a second.
     pub fn timescale(self) -> Timescale {
         match self {
-            Self::Grid { timescale, .. } | Self::Samples { timescale, .. } | Self::Variable { timescale, .. } => {
-                timescale
-            }
+            Self::Grid { timescale, .. }
+            | Self::Samples { timescale, .. }
+            | Self::Variable { timescale, .. } => timescale,
         }
     }
 
@@ -203,7 +202,8 @@ impl Cadence {
     }
 
     fn variable(dts_ms: &[i64]) -> Self {
-        let mut deltas: Vec<i64> = dts_ms.windows(2).map(|pair| (pair[1] - pair[0]).clamp(1, 60_000)).collect();
+        let mut deltas: Vec<i64> =
+            dts_ms.windows(2).map(|pair| (pair[1] - pair[0]).clamp(1, 60_000)).collect();
         deltas.sort_unstable();
         // Nothing to learn from: 30 frames a second is the commonest rate.
         let typical = deltas.get(deltas.len() / 2).copied().unwrap_or(33);
@@ -343,7 +343,8 @@ mod tests {
             dts[index] = dts[index + 2];
             dts[index + 1] = dts[index + 2];
         }
-        let Cadence::Grid { frame_ticks, tolerance_ticks, .. } = Cadence::learn_video(&dts, &[rate(30, 1)]) else {
+        let Cadence::Grid { frame_ticks, tolerance_ticks, .. } = Cadence::learn_video(&dts, &[rate(30, 1)])
+        else {
             panic!("not a grid")
         };
         assert_eq!(frame_ticks, 3000);

@@ -176,8 +176,14 @@ impl Timeline {
     pub fn new(cadences: &[Cadence], anchor_ms: i64) -> Self {
         let tracks = cadences.iter().map(|&cadence| Track::new(cadence, 0)).collect();
         let base_us = TIMELINE_LEAD_MS * 1000;
-        let mut timeline =
-            Self { tracks, anchor_ms, base_us, newest_ms: anchor_ms, leap_ms: 0, repairs: Repairs::default() };
+        let mut timeline = Self {
+            tracks,
+            anchor_ms,
+            base_us,
+            newest_ms: anchor_ms,
+            leap_ms: 0,
+            repairs: Repairs::default(),
+        };
         timeline.leap_ms = timeline.longest_leap_ms();
         timeline
     }
@@ -209,7 +215,8 @@ impl Timeline {
             Cadence::Grid { timescale, frame_ticks, tolerance_ticks } => {
                 let composition_offset =
                     composition_ticks(timescale, Some(frame_ticks), composition_ms, &mut self.repairs);
-                let (decode, duration) = track.place_video(ideal, frame_ticks, tolerance_ticks, &mut self.repairs);
+                let (decode, duration) =
+                    track.place_video(ideal, frame_ticks, tolerance_ticks, &mut self.repairs);
                 Placed::Now(FrameTime { decode, duration, composition_offset })
             }
             Cadence::Samples { frame_ticks, .. } => {

@@ -95,7 +95,8 @@ impl WallClock {
     /// until the estimate was watched for half a minute.
     pub fn drift_ppm(&self) -> Option<i32> {
         let (origin_us, origin_estimate) = self.origin?;
-        let elapsed_us = (self.second * 1_000_000).checked_sub(origin_us).filter(|&us| us >= DRIFT_BASE_US)?;
+        let elapsed_us =
+            (self.second * 1_000_000).checked_sub(origin_us).filter(|&us| us >= DRIFT_BASE_US)?;
         let moved = i128::from(origin_estimate - self.estimate_us()?);
         i32::try_from(moved * 1_000_000 / i128::from(elapsed_us)).ok()
     }
@@ -116,7 +117,12 @@ mod tests {
     }
 
     /// Feeds 30 frames a second; each arrives `delay(n)` microseconds late; media runs `ppm` fast.
-    fn run(clock: &mut WallClock, seconds: i64, ppm: i64, delay: impl Fn(i64) -> i64) -> Vec<(i64, u64, u64)> {
+    fn run(
+        clock: &mut WallClock,
+        seconds: i64,
+        ppm: i64,
+        delay: impl Fn(i64) -> i64,
+    ) -> Vec<(i64, u64, u64)> {
         let mut dates = Vec::new();
         for n in 0..seconds * 30 {
             let wall_us = n * 1_000_000 / 30;

@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::ingest::{Ingest, IngestError, Step};
+use super::ingest::{FramesReceived, Ingest, IngestError, Step};
 use super::learning::{Learning, Learnt};
 use super::live::{Live, LiveError, SessionSettings};
 use super::published::Published;
 use super::view::{View, Wake};
 use crate::fmp4::BufferPool;
 use crate::hls::numbering::{FrozenSession, Numbering, StreamRecord};
-use crate::hls::plan::{Plan, PlanError, Wishes};
+use crate::hls::{Plan, PlanError, Wishes};
 use crate::hls::window::EventError;
 use crate::hls::{EventBody, RenditionId, SessionId, StreamEvent, bandwidth};
 use crate::limits::{RECLAIM_DELAY_MS, TAKEOVER_SILENCE_US};
@@ -140,6 +140,8 @@ pub struct Home {
     /// Media out of retention, on its way back to the pool, with the time it left, Unix milliseconds.
     retired: VecDeque<(u64, Bytes)>,
     published: Arc<Published>,
+    /// Frames of publishers that have left.
+    frames_before: FramesReceived,
     /// Time of the newest event, Unix milliseconds.
     event_unix_ms: u64,
     output: Output,
@@ -173,9 +175,21 @@ impl Home {
             retiring: VecDeque::new(),
             retired: VecDeque::new(),
             published: Arc::default(),
+            frames_before: FramesReceived::default(),
             event_unix_ms: 0,
             output: Output::default(),
         }
+    }
+
+    /// Frames received from this publisher and those before it.
+    pub fn frames_received(&self) -> FramesReceived {
+        let now = self.publisher.as_ref().map_or(FramesReceived::default(), |publisher| publisher.ingest.frames());
+        self.frames_before + now
+    }
+
+    /// A codec that the publisher sends and that is not taken.
+    pub fn unsupported(&self) -> Option<&str> {
+        self.publisher.as_ref().and_then(|publisher| publisher.ingest.unsupported())
     }
 
     /// Its name.
@@ -300,7 +314,7 @@ impl Home {
         if self.publisher.as_ref().is_none_or(|publisher| publisher.id != id) {
             return;
         }
-        self.publisher = None;
+        self.publisher_gone();
         if self.live.is_none() {
             return;
         }
@@ -318,7 +332,7 @@ impl Home {
 
     /// Ends the stream at once, publisher or not.
     pub fn stop(&mut self, now: Now, pool: &mut BufferPool) {
-        self.publisher = None;
+        self.publisher_gone();
         if self.live.is_some() {
             // What the close cannot list is lost with the session either way.
             let _ = self.close_live(false, now, pool);
@@ -367,6 +381,11 @@ impl Home {
     /// What changed since the last call.
     pub fn take_output(&mut self) -> Output {
         std::mem::take(&mut self.output)
+    }
+
+    fn publisher_gone(&mut self) {
+        self.frames_before = self.frames_received();
+        self.publisher = None;
     }
 
     fn new_learning(&self) -> Learning {
@@ -503,8 +522,8 @@ impl Home {
             {
                 self.emit(
                     EventBody::Playable {
-                        bandwidth_bits: declared.bandwidth_bits,
-                        average_bandwidth_bits: declared.average_bandwidth_bits,
+                        bandwidth_bits: declared.peak_bits,
+                        average_bandwidth_bits: declared.average_bits,
                     },
                     now,
                 )?;

@@ -2,9 +2,9 @@
 
 use super::learning::{Learning, Learnt};
 use super::live::{Live, LiveError};
-use crate::flv::{Demuxer, Event, Findings, Fragment};
+use crate::flv::{Demuxer, Event, Findings, Fragment, FrameBegin};
 use crate::fmp4::BufferPool;
-use crate::media::timeline::Unwrap;
+use crate::media::Unwrap;
 use crate::media::{Now, TrackKind};
 use crate::rtmp::{MediaFragment, StreamMetadata};
 
@@ -40,8 +40,40 @@ pub struct Ingest {
     /// `None` once its frames go to the session.
     learning: Option<Learning>,
     unsupported: Option<String>,
-    frames: u64,
-    media_bytes: u64,
+    frames: FramesReceived,
+}
+
+/// Frames by kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FramesReceived {
+    /// Pictures.
+    pub video: u64,
+    /// Sound.
+    pub audio: u64,
+    /// Pictures that the encoder calls key.
+    pub key: u64,
+}
+
+impl std::ops::Add for FramesReceived {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            video: self.video + other.video,
+            audio: self.audio + other.audio,
+            key: self.key + other.key,
+        }
+    }
+}
+
+impl FramesReceived {
+    fn count(&mut self, begin: &FrameBegin) {
+        match begin.kind {
+            TrackKind::Video => self.video += 1,
+            TrackKind::Audio => self.audio += 1,
+        }
+        self.key += u64::from(begin.kind == TrackKind::Video && begin.key);
+    }
 }
 
 impl Ingest {
@@ -52,8 +84,7 @@ impl Ingest {
             unwrap: Unwrap::default(),
             learning: Some(learning),
             unsupported: None,
-            frames: 0,
-            media_bytes: 0,
+            frames: FramesReceived::default(),
         }
     }
 
@@ -72,9 +103,9 @@ impl Ingest {
         self.demuxer.findings()
     }
 
-    /// Frames begun and message bytes received.
-    pub fn received(&self) -> (u64, u64) {
-        (self.frames, self.media_bytes)
+    /// Frames begun.
+    pub fn frames(&self) -> FramesReceived {
+        self.frames
     }
 
     /// Learns from here on.
@@ -121,9 +152,6 @@ impl Ingest {
         now: Now,
         pool: &mut BufferPool,
     ) -> Result<Step, IngestError> {
-        if fragment.first {
-            self.media_bytes += u64::from(fragment.message_bytes);
-        }
         let fragment = Fragment {
             kind: fragment.kind,
             timestamp_ms: fragment.timestamp_ms,
@@ -141,7 +169,7 @@ impl Ingest {
                             if live.config(begin.kind).is_none() {
                                 return Ok(Step::NewSession);
                             }
-                            self.frames += 1;
+                            self.frames.count(&begin);
                             let timestamp_ms = self.unwrap.unwrap_ms(begin.timestamp_ms);
                             live.frame_begins(&begin, timestamp_ms, now, pool)?;
                         }
@@ -164,7 +192,7 @@ impl Ingest {
                         // Frames that were kept under another configuration cannot be decoded with this one.
                         Event::Config { kind, .. } => learning.config_changed(kind),
                         Event::FrameBegin(begin) => {
-                            self.frames += 1;
+                            self.frames.count(&begin);
                             learning.frame_begins(&begin, self.unwrap.unwrap_ms(begin.timestamp_ms));
                         }
                         Event::FrameBytes { kind, bytes } => learning.frame_bytes(kind, &bytes),

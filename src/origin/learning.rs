@@ -8,9 +8,9 @@ use bytes::{Bytes, BytesMut};
 use super::tracks::{LearntStream, StreamTrack};
 use crate::codec::{CodecConfig, avc};
 use crate::flv::{Demuxer, FrameBegin};
-use crate::hls::gop::{GopLearner, TrackLearner};
+use crate::hls::{GopLearner, TrackLearner};
 use crate::limits::{LEARNING_AUDIO_LEAD_MS, LEARNING_BYTES_MAX, LEARNING_CADENCE_US_MAX};
-use crate::media::cadence::{Cadence, FrameRate};
+use crate::media::{Cadence, FrameRate};
 use crate::media::{Now, Timescale, TrackKind};
 
 /// Video frames from which an exact grid can be told.

@@ -10,12 +10,10 @@ use crate::codec::CodecConfig;
 use crate::flv::FrameBegin;
 use crate::fmp4::{BufferPool, InitTrack, PartWriter, init_segment};
 use crate::hls::numbering::{Numbering, SessionNumbers};
-use crate::hls::plan::{Plan, TrackPlan};
-use crate::hls::segmenter::{self, Action, Listing, Segmenter, Verdict};
+use crate::hls::{Action, Findings, Listing, Plan, Segmenter, TrackPlan, Verdict};
 use crate::hls::{Close, EventBody, InitSegment, Part, RenditionId, SegmentHead, SessionStart};
 use crate::limits::FILL_ROUNDS_MAX;
-use crate::media::timeline::{FrameTime, Placed, Repairs, Timeline};
-use crate::media::wall_clock::WallClock;
+use crate::media::{FrameTime, Placed, Repairs, Timeline, WallClock};
 use crate::media::{MediaRef, Now, TrackId, TrackKind};
 
 /// What a session is started with, besides its plan and its tracks.
@@ -126,6 +124,7 @@ impl Live {
             can_skip_until_s: plan.can_skip_until_s,
             media_sequence_first: numbers.media_sequence_first,
             discontinuity_sequence_first: numbers.discontinuity_sequence_first,
+            gop_ms: plan.gop_ms,
             window_segments_min: settings.window_segments_min,
             window_ms_min: 7 * 1000 * plan.target_duration_s,
             prefill_gap_segments: settings.prefill_gap_segments,
@@ -219,7 +218,7 @@ impl Live {
     }
 
     /// What the segmenter had to do against the rules of a good encoder.
-    pub fn findings(&self) -> segmenter::Findings {
+    pub fn findings(&self) -> Findings {
         self.segmenter.findings()
     }
 
@@ -276,7 +275,7 @@ impl Live {
                 Ok(())
             }
             // A second jump in one frame would be our own mistake: the timeline was just set to it.
-            Placed::Stray | Placed::Discontinuity => {
+            Placed::Discard | Placed::Discontinuity => {
                 self.track(id).frame = Some(OpenFrame::Discarding);
                 Ok(())
             }

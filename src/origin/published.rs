@@ -37,7 +37,11 @@ impl Published {
             }
             EventBody::Part(part) => self.part(part),
             EventBody::PartAndClose(part, _) => self.part(part),
-            EventBody::Close(_) | EventBody::Playable { .. } | EventBody::End | EventBody::Retire(_) => {}
+            EventBody::Announce
+            | EventBody::Close(_)
+            | EventBody::Playable { .. }
+            | EventBody::End
+            | EventBody::Retire(_) => {}
         }
     }
 

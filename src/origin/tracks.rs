@@ -1,9 +1,9 @@
 //! What was learnt of a publisher's tracks, and how they are laid out in renditions.
 
 use crate::codec::CodecConfig;
-use crate::hls::plan::LearntTrack;
+use crate::hls::LearntTrack;
 use crate::hls::{Rendition, RenditionId, VideoRange};
-use crate::media::cadence::Cadence;
+use crate::media::Cadence;
 use crate::media::{TrackId, TrackKind};
 
 /// H.273 transfer characteristics of the two HDR systems.

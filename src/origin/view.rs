@@ -156,7 +156,7 @@ impl View {
         // A rendition's report stands in every other playlist of its session, so one update outdates all.
         self.rendered.clear();
         Ok(match change {
-            Change::Started(_) | Change::Init { .. } => Wake::None,
+            Change::Started(_) | Change::Announced | Change::Init { .. } => Wake::None,
             Change::Updated { rendition, closed, .. } => Wake::Rendition { rendition, closed: closed.is_some() },
             Change::Playable(_) | Change::Ended(_) => Wake::All,
             Change::Retired(_) => {
@@ -190,7 +190,7 @@ impl View {
                         expired: Expired::Unavailable,
                     }),
                     Reload::Reject(reject) if reject.status() == 400 => {
-                        Answer::Now(Response::error_owned(Status::BadRequest, format!("{reject}\n")))
+                        Answer::Now(Response::error(Status::BadRequest, format!("{reject}\n")))
                     }
                     Reload::Reject(_) => Answer::Now(not_found()),
                 }

@@ -65,7 +65,7 @@ fn page(service: &Service, path: &str) -> Option<Response> {
     if path == "/" {
         let config = service.config();
         let publishing = Publishing { rtmp_port: service.setup.rtmp_port, open: config.auth.open };
-        return Some(html(service, pages::index_html(&publishing)));
+        return Some(html(service, pages::index_html(publishing)));
     }
     if let Some(name) = path.strip_prefix("/watch/") {
         let name = api::stream_name(name.trim_end_matches('/'))?;

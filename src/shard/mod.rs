@@ -5,16 +5,26 @@
 //! drains (no task wakes itself, whoever has done its budget takes a [`Shard::ring_turn`]), tasks are
 //! detached and end by themselves, and every shard has its 5 ms tick.
 
+pub mod admission;
+mod books;
+mod calls;
 pub mod deadline;
+pub mod handover;
 pub mod listener;
 pub mod mesh;
 pub mod parked;
 mod poll;
 pub mod preflight;
+pub mod publisher;
 mod ring;
 pub mod runtime;
+pub mod serve;
+pub mod service;
 mod slab;
 pub mod socket;
+mod status;
+pub mod streams;
+pub mod viewer;
 
 pub use deadline::Deadline;
 pub use listener::{BoundListener, Listener, bind, bind_all};

@@ -11,7 +11,8 @@ use super::handover::Handover;
 use super::service::Service;
 use super::streams::{EndedBy, PublisherHere, Stream, home_of};
 use super::Socket;
-use crate::limits::{CHALLENGE_POLL_US, RTMP_FAREWELL_US, RTMP_REPLY_DELAY_US};
+use crate::limits::{CHALLENGE_POLL_US, RTMP_FAREWELL_US};
+use crate::metrics::RefusedBecause;
 use crate::origin::home::{Challenge, Departure, PublisherId};
 use crate::rtmp::{Event, HANDSHAKE_RANDOM_BYTES, PublishRequest, Refusal, ServerConfig, ServerSession};
 
@@ -76,7 +77,7 @@ impl Arriving {
             Err(end) => {
                 let _ = flush(&self.socket, &mut self.session);
                 let service = &self.service;
-                service.metrics.rtmp_closed(false);
+                service.metrics.rtmp_disconnects.inc();
                 tracing::info!(peer = %self.address, "rtmp connection ended before publish: {end}");
             }
         }
@@ -135,7 +136,7 @@ impl Arriving {
         }
         let now = service.shard.now();
         if let Some(wait_us) = service.backoff.borrow().wait_us(self.address, now.monotonic_us) {
-            service.metrics.publish_denied.inc();
+            service.metrics.refused.of(RefusedBecause::Backoff).inc();
             return self.refuse(Refusal::Denied, &format!("too many failed attempts, wait {} s", wait_us / 1_000_000 + 1)).await;
         }
         let presented = request.token.as_ref().map_or("", |token| token.expose());
@@ -146,7 +147,7 @@ impl Arriving {
             }
             Err(error) => {
                 service.backoff.borrow_mut().failed(self.address, now.monotonic_us);
-                service.metrics.publish_denied.inc();
+                service.metrics.refused.of(RefusedBecause::Credentials).inc();
                 self.refuse(Refusal::Denied, &error.to_string()).await
             }
         }
@@ -170,7 +171,7 @@ impl Arriving {
         let handover =
             Box::new(Handover { descriptor: socket.into_fd(), session: Box::new(session), request, unread });
         if let Err(lost) = service.hand_over(home, handover) {
-            service.metrics.rtmp_closed(false);
+            service.metrics.rtmp_disconnects.inc();
             tracing::warn!(stream = %lost.request.name, peer = %address, "publisher dropped: the inbox of its stream's home is full");
         }
     }
@@ -208,10 +209,10 @@ impl Publishing {
         let end = match self.claim().await {
             Ok(stream) => {
                 tracing::info!(stream = %name, peer = %self.address, encoder = %self.request.encoder, "publishing");
-                self.service.metrics.publishers.inc();
+                self.service.metrics.active_publishers.inc();
                 let (end, departure) = self.publish(&stream).await;
                 self.leave(&stream, departure);
-                self.service.metrics.publishers.dec();
+                self.service.metrics.active_publishers.dec();
                 end
             }
             Err(end) => end,
@@ -222,7 +223,7 @@ impl Publishing {
         } else {
             let _ = flush(&self.socket, &mut self.session);
         }
-        self.service.metrics.rtmp_closed(true);
+        self.service.metrics.rtmp_disconnects.inc();
         tracing::info!(stream = %name, peer = %self.address, received_bytes = self.session.received_bytes(), "publisher ended: {end}");
     }
 
@@ -342,7 +343,7 @@ impl Publishing {
     fn digest(&mut self, bytes: &[u8], stream: &Rc<Stream>, departure: &mut Departure) -> Result<(), End> {
         let (id, session) = (self.id, &mut self.session);
         let now = self.service.shard.now();
-        self.service.metrics.ingest_bytes.inc_by(bytes.len() as u64);
+        self.service.metrics.rtmp_bytes_received.inc_by(bytes.len() as u64);
         let mut input = bytes;
         let digested = self.service.at_home(stream, |here, pool| {
             loop {
@@ -409,6 +410,5 @@ async fn farewell(service: &Service, socket: &Socket, session: &mut ServerSessio
         if service.shard.now().monotonic_us > now_us + RTMP_FAREWELL_US {
             return;
         }
-        service.shard.sleep_until(service.shard.now().monotonic_us + RTMP_REPLY_DELAY_US).await;
     }
 }

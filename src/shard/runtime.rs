@@ -353,7 +353,7 @@ impl Shard {
 }
 
 /// What a panic said, if it said it in words.
-fn message_of(panic: &(dyn Any + Send)) -> &str {
+pub(super) fn message_of(panic: &(dyn Any + Send)) -> &str {
     panic
         .downcast_ref::<&str>()
         .copied()

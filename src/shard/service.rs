@@ -1,7 +1,7 @@
 //! What one shard does besides carrying connections: it is home to streams, follows others for its
 //! viewers, and speaks with the other shards.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 
+use super::books::ShardBooks;
 use super::handover::Handover;
 use super::streams::{EndedBy, Follower, HomeHere, Shared, Stream, Streams, home_of};
 use super::{MeshInbox, MeshSender, Origin, Shard};
@@ -19,11 +20,12 @@ use crate::control::Control;
 use crate::fmp4::BufferPool;
 use crate::hls::StreamEvent;
 use crate::hls::numbering::StreamRecord;
-use crate::hls::plan::Wishes;
+use crate::hls::Wishes;
 use crate::hls::window::WindowState;
 use crate::limits::{
     FOLLOW_IDLE_US, PART_POOL_IDLE_BYTES_MAX, SERVICE_TICK_US, STATE_RECORDS_MAX, STATUS_EVERY_US,
 };
+use crate::http::HttpDate;
 use crate::media::{MediaRef, Now, StreamName};
 use crate::metrics::{Registry, ShardMetrics};
 use crate::origin::home::{Home, HomeSettings, Output};
@@ -73,6 +75,10 @@ pub struct Setup {
     pub page_policy: &'static str,
     /// The player itself, when it is served from here.
     pub player_file: Option<Bytes>,
+    /// Port of the RTMP listener, for the index page.
+    pub rtmp_port: u16,
+    /// `rtmp://HOST[:PORT]` as encoders reach it.
+    pub public_url: String,
     /// Set when the server is about to end.
     pub draining: AtomicBool,
 }
@@ -98,6 +104,11 @@ pub struct Service {
     records: RefCell<HashMap<Box<str>, StreamRecord>>,
     /// Ups and downs that wait for room in another shard's inbox.
     outbox: RefCell<VecDeque<(usize, Message)>>,
+    /// Date of this second, and the second.
+    date: Cell<(u64, HttpDate)>,
+    /// Where response heads are written.
+    head: RefCell<Vec<u8>>,
+    books: ShardBooks,
     publisher_next: Cell<u64>,
     exiting: Cell<bool>,
     exit: super::Deadline,
@@ -125,6 +136,9 @@ impl Service {
             mesh,
             records: RefCell::new(records),
             outbox: RefCell::default(),
+            date: Cell::new((0, HttpDate::from_unix_s(0))),
+            head: RefCell::default(),
+            books: ShardBooks::default(),
             publisher_next: Cell::new(0),
             exiting: Cell::new(false),
             exit: shard.deadline(),
@@ -134,6 +148,23 @@ impl Service {
     /// The settings of now.
     pub fn config(&self) -> Arc<Config> {
         Arc::clone(&self.config.borrow())
+    }
+
+    /// The Date of a response sent now.
+    pub fn date(&self) -> HttpDate {
+        let now_s = self.shard.now().unix_us / 1_000_000;
+        let (second, date) = self.date.get();
+        if second == now_s {
+            return date;
+        }
+        let date = HttpDate::from_unix_s(now_s);
+        self.date.set((now_s, date));
+        date
+    }
+
+    /// Room for one response head; not to be kept over an await.
+    pub fn head_scratch(&self) -> RefMut<'_, Vec<u8>> {
+        self.head.borrow_mut()
     }
 
     /// True while the server ends.
@@ -237,7 +268,7 @@ impl Service {
         let stream = Rc::new(Stream::at_home(&self.shard, home));
         self.streams.insert(Rc::clone(&stream));
         self.streams.up(Arc::clone(&stream.shared));
-        self.metrics.streams.inc();
+        self.metrics.active_streams.inc();
         self.to_others(|| Message::Up(Arc::clone(&stream.shared)));
         Some(stream)
     }
@@ -301,11 +332,11 @@ impl Service {
         let mut here = here.borrow_mut();
         let here = &mut *here;
         for event in &output.events {
-            self.metrics.observe_event(event);
+            super::books::event(&self.metrics, event);
             for follower in here.followers.iter_mut().filter(|follower| !follower.is_stale) {
                 let message = Message::Event(Arc::clone(&stream.shared), event.clone());
                 follower.is_stale = self.mesh.try_send(follower.shard, message).is_err();
-                self.metrics.followers_stale.inc_by(follower.is_stale.into());
+                self.metrics.replicas_stale.inc_by(follower.is_stale.into());
             }
         }
         self.refresh_followers(&stream.shared, here);
@@ -350,7 +381,7 @@ impl Service {
         }
         self.streams.remove(name);
         self.streams.down(name);
-        self.metrics.streams.dec();
+        self.metrics.active_streams.dec();
         self.to_others(|| Message::Down(Arc::clone(&stream.shared)));
     }
 
@@ -491,6 +522,8 @@ impl Service {
                     retained += here.home.view().window().retained_bytes();
                     self.refresh_followers(&stream.shared, &mut here);
                     stream.shared.set_status(super::status::of(&mut here));
+                    let HomeHere { home, books, .. } = &mut *here;
+                    books.stream(&self.metrics, home);
                     let is_over = here.home.is_over() && here.publisher.is_none();
                     drop(here);
                     if is_over {
@@ -507,10 +540,10 @@ impl Service {
                 }
             }
         }
-        self.metrics.requests_blocked.set(blocked as i64);
-        self.metrics.viewers.set(viewers_all as i64);
-        self.metrics.retained_bytes.set(retained as i64);
-        self.metrics.observe_shard(self.shard.stats().into());
+        self.metrics.blocked_requests.set(blocked as i64);
+        self.metrics.active_viewers.set(viewers_all as i64);
+        self.metrics.bytes_stored.set(retained as i64);
+        self.books.shard(&self.metrics, self.shard.stats());
     }
 
     /// Sends to every other shard, in order. What does not fit now waits: nobody would say it again, and

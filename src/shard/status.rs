@@ -32,7 +32,7 @@ pub fn of(here: &mut HomeHere) -> Status {
         }
         let (repairs, findings) = (live.repairs(), live.findings());
         details.drift_ppm = live.drift_ppm();
-        details.repairs = repairs.missing_frames + repairs.strays + repairs.composition_clamped;
+        details.repairs = repairs.missing_frames + repairs.discarded + repairs.composition_clamped;
         details.discontinuities = repairs.discontinuities;
         details.forced_cuts = findings.forced_cuts;
     }

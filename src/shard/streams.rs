@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::books::StreamBooks;
 use super::{Parked, Shard, Socket};
 use crate::api::StreamDetails;
 use crate::hls::RenditionId;
@@ -102,6 +103,8 @@ pub struct HomeHere {
     pub followers: Vec<Follower>,
     /// The connection that publishes.
     pub publisher: Option<PublisherHere>,
+    /// What of its counters the metrics have already.
+    pub books: StreamBooks,
 }
 
 /// A shard that follows a stream.
@@ -168,7 +171,7 @@ impl Stream {
     pub fn at_home(shard: &Shard, home: Home) -> Self {
         let shared =
             Shared::new(home.name().clone(), Arc::clone(home.published()), shard.shards_count());
-        let here = HomeHere { home, followers: Vec::new(), publisher: None };
+        let here = HomeHere { home, followers: Vec::new(), publisher: None, books: StreamBooks::default() };
         Self::new(shard, Arc::new(shared), Role::Home(RefCell::new(here)))
     }
 

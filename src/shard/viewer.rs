@@ -102,8 +102,9 @@ impl Viewer {
                 Step::More => continue,
                 Step::Respond(head, response) => (head, response),
                 Step::Wait(head, waiting) => {
+                    let is_media = matches!(waiting.resource, Resource::Media { .. });
                     let response = self.wait(waiting).await?;
-                    (head, with_range(head, response))
+                    (head, if is_media { response.in_range(head.range) } else { response })
                 }
                 Step::Call(head, call) => {
                     let body = self.body(&call).await?;
@@ -188,11 +189,12 @@ impl Viewer {
     }
 
     fn route(&self, request: &Request<'_>) -> Step {
+        let waits_for_range = request.method == Method::Get && request.if_range.is_none();
         let head = Head {
             method: request.method,
             version: request.version,
             keep_alive: request.keep_alive,
-            range: if request.if_range.is_none() { request.range } else { None },
+                range: if waits_for_range { request.range } else { None },
         };
         if request.method == Method::Options {
             return without_body(head, request, Response::preflight());
@@ -408,17 +410,6 @@ fn answer(stream: &Stream, resource: &Resource, gzip: bool) -> (Answer, u64) {
 fn without_body(head: Head, request: &Request<'_>, response: Response) -> Step {
     let head = Head { keep_alive: head.keep_alive && request.content_length == 0, ..head };
     Step::Respond(head, response)
-}
-
-/// Range of a response that came after a wait.
-fn with_range(head: Head, response: Response) -> Response {
-    match head.range {
-        Some(_) if response.status == Status::Ok && response.etag.is_some() => {
-            let request = Request::for_range(head.method, head.version, head.range);
-            response.ranged(&request)
-        }
-        _ => response,
-    }
 }
 
 /// Head and body from `skip` bytes of the body on, for one gathering call.

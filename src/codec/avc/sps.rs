@@ -180,6 +180,10 @@ impl Sps {
         // 7.4.2.1.1: without frame_mbs_only_flag, map units are those of a field.
         let fields = if self.frames_only { 1 } else { 2 };
         (self.width, self.height) = (width_mbs * 16, height_units * 16 * fields);
+        if self.height > PICTURE_SIDE_PIXELS_MAX {
+            let (field, found) = ("height in pixels", self.height);
+            return Err(SpsError::Range { field, found, allowed: PICTURE_SIDE_PIXELS_MAX });
+        }
         if bits.flag()? {
             // Table 6-1: chroma samples to luma samples; without subsampling units are luma samples.
             let (unit_x, unit_y) = match self.chroma_format {

@@ -1,5 +1,6 @@
 use super::*;
 use crate::hls::bandwidth;
+use crate::hls::numbering::Numbering;
 use crate::hls::window::{CountOf, DeclaredBandwidth, Lookup, PartKey};
 use crate::limits::SESSIONS_KEPT_MAX;
 
@@ -277,6 +278,38 @@ fn the_oldest_ended_session_goes_when_there_are_too_many() {
     assert_eq!(stream.window.sessions().count(), SESSIONS_KEPT_MAX);
     assert!(stream.window.start(stream.start.session).is_none());
     assert_eq!(stream.window.take_retired().len(), 2, "its init segments");
+}
+
+#[test]
+fn t74_the_numbers_follow_the_newest_segment_of_any_rendition() {
+    let mut stream = Stream::playing(2);
+    stream.segment(V, true, false);
+    stream.announce_inits(1);
+    stream.part(V, Some(true));
+    let mut numbering = Numbering::new(0, EPOCH.random, None);
+    stream.events.iter().for_each(|event| numbering.observe(event));
+    let record = numbering.record();
+    // 1001 to 1004 were opened, the last two of them discontinuous, after sequence 4.
+    assert_eq!((record.media_sequence_last, record.discontinuity_sequence_last), (1004, 6));
+    assert_eq!((numbering.next_part("v"), numbering.next_part("a"), numbering.next_part("x")), (13, 8, 0));
+    assert_eq!((numbering.next_init("v"), numbering.next_init("x")), (2, 0));
+    let frozen = record.session.unwrap();
+    assert_eq!((frozen.id, frozen.bandwidth_bits), (stream.start.session, Some(3_000_000)));
+    let next = numbering.start_session(0, 2, 500, 3);
+    assert_eq!((next.media_sequence_first, next.discontinuity_sequence_first), (1008, 7));
+    assert!(next.session > stream.start.session);
+}
+
+#[test]
+fn gap_segments_alone_do_not_make_a_session_playable() {
+    let mut start = session_start(vec![video()]);
+    start.prefill_gap_segments = 2;
+    let mut stream = Stream::new(start);
+    stream.part(V, Some(false));
+    let playable = EventBody::Playable { bandwidth_bits: 1, average_bandwidth_bits: 1 };
+    assert_eq!(stream.try_push(playable.clone()), Err(EventError::Session));
+    stream.close(V, false);
+    assert!(stream.try_push(playable).is_ok());
 }
 
 #[test]

@@ -20,6 +20,18 @@ pub enum Lookup<T> {
     Gone,
 }
 
+impl<T> Lookup<T> {
+    /// The same with what was found turned into something else.
+    pub fn map<U>(self, turn: impl FnOnce(T) -> U) -> Lookup<U> {
+        match self {
+            Self::Found(found) => Lookup::Found(turn(found)),
+            Self::Hinted => Lookup::Hinted,
+            Self::NotYet => Lookup::NotYet,
+            Self::Gone => Lookup::Gone,
+        }
+    }
+}
+
 /// A complete segment's media: that of its parts, one after the other.
 #[derive(Debug, Clone, Copy)]
 pub struct SegmentMedia<'a>(&'a Segment);

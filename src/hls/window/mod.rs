@@ -34,6 +34,8 @@ pub struct WindowState {
     sessions: Vec<Session>,
     /// Time of the newest event.
     at_unix_ms: u64,
+    /// A new session will follow the ended one.
+    announced: bool,
 }
 
 /// One session's playlists.
@@ -44,7 +46,8 @@ pub(super) struct Session {
     pub renditions: Vec<RenditionWindow>,
     /// Set once every rendition has a complete segment and playlists are answered.
     pub bandwidth: Option<DeclaredBandwidth>,
-    pub ended: bool,
+    /// When it ended.
+    ended_unix_ms: Option<u64>,
 }
 
 /// What the multivariant playlist declares, bits a second.
@@ -86,6 +89,8 @@ pub enum Change {
     },
     /// Playlists of the session are answered from here on.
     Playable(SessionId),
+    /// The multivariant playlist names no session until the next one starts.
+    Announced,
     /// ENDLIST: everybody who waits in the session is to be answered.
     Ended(SessionId),
     /// Nothing of the session can be fetched any more.
@@ -230,6 +235,13 @@ impl Window {
         let at_unix_ms = self.state.at_unix_ms.max(event.at_unix_ms);
         let change = match &event.body {
             EventBody::Start(start) => self.start_session(start)?,
+            EventBody::Announce => {
+                if self.live().is_some() {
+                    return Err(EventError::Session);
+                }
+                self.state.announced = true;
+                Change::Announced
+            }
             EventBody::Init(init) => {
                 let (session, window, _) = self.live_rendition(init.rendition)?;
                 window.add_init(init)?;
@@ -243,7 +255,7 @@ impl Window {
             EventBody::PartAndClose(part, _) => return Err(EventError::Order { rendition: part.rendition }),
             &EventBody::Playable { bandwidth_bits, average_bandwidth_bits } => {
                 let session = self.live_session()?;
-                let every_has_one = session.renditions.iter().all(|window| window.last_complete().is_some());
+                let every_has_one = session.renditions.iter().all(RenditionWindow::has_segment);
                 if session.bandwidth.is_some() || !every_has_one {
                     return Err(EventError::Session);
                 }
@@ -254,11 +266,11 @@ impl Window {
             }
             EventBody::End => {
                 let session = self.live_session()?;
-                session.ended = true;
+                session.ended_unix_ms = Some(at_unix_ms);
                 Change::Ended(session.start.session)
             }
             &EventBody::Retire(id) => {
-                let ended = |session: &Session| session.start.session == id && session.ended;
+                let ended = |session: &Session| session.start.session == id && session.is_ended();
                 let index = self.state.sessions.iter().position(ended).ok_or(EventError::Session)?;
                 self.retire(index);
                 Change::Retired(id)
@@ -274,7 +286,7 @@ impl Window {
     fn start_session(&mut self, start: &SessionStart) -> Result<Change, EventError> {
         let newest = self.state.sessions.last();
         let not_newer = |last: &Session| last.start.session.started_unix_ms >= start.session.started_unix_ms;
-        if newest.is_some_and(|last| !last.ended || not_newer(last)) {
+        if newest.is_some_and(|last| !last.is_ended() || not_newer(last)) {
             return Err(EventError::Session);
         }
         check_start(start)?;
@@ -285,12 +297,17 @@ impl Window {
             });
             RenditionWindow::new(rendition.timescale, start, part_min, init_min)
         });
-        let session =
-            Session { renditions: renditions.collect(), start: start.clone(), bandwidth: None, ended: false };
+        let session = Session {
+            renditions: renditions.collect(),
+            start: start.clone(),
+            bandwidth: None,
+            ended_unix_ms: None,
+        };
         if self.state.sessions.len() == SESSIONS_KEPT_MAX {
             self.retire(0);
         }
         self.state.sessions.push(session);
+        self.state.announced = false;
         Ok(Change::Started(start.session))
     }
 
@@ -319,7 +336,7 @@ impl Window {
     }
 
     fn live_session(&mut self) -> Result<&mut Session, EventError> {
-        self.state.sessions.last_mut().filter(|session| !session.ended).ok_or(EventError::Session)
+        self.state.sessions.last_mut().filter(|session| !session.is_ended()).ok_or(EventError::Session)
     }
 
     fn live_rendition(
@@ -358,12 +375,13 @@ impl Window {
 
     /// The newest session, live or ended: the one that the multivariant playlist names.
     pub fn current(&self) -> Option<SessionId> {
-        self.state.sessions.last().map(|session| session.start.session)
+        let newest = self.state.sessions.last().filter(|session| !(session.ended && self.state.announced));
+        newest.map(|session| session.start.session)
     }
 
     /// The session that is not ended.
     pub fn live(&self) -> Option<SessionId> {
-        self.state.sessions.last().filter(|session| !session.ended).map(|session| session.start.session)
+        self.state.sessions.last().filter(|session| !session.is_ended()).map(|session| session.start.session)
     }
 
     /// All that are kept, oldest first.
@@ -388,14 +406,17 @@ impl Window {
 
     /// True when the session is kept and has its ENDLIST.
     pub fn is_ended(&self, session: SessionId) -> bool {
-        self.session(session).is_some_and(|session| session.ended)
+        self.session(session).is_some_and(Session::is_ended)
     }
 
-    /// Milliseconds that the session's longest playlist lists. After the end its media must stay for at
-    /// least as long (6.2.1).
-    pub fn playlist_ms(&self, session: SessionId) -> u64 {
-        let windows = self.session(session).into_iter().flat_map(|session| &session.renditions);
-        windows.map(|window| window.ms_floor(window.playlist_ticks()) + 1).max().unwrap_or(0)
+    /// When everything that an ended session's playlists have promised is over, Unix milliseconds: the time to
+    /// retire it. `None` for a live or unknown session.
+    pub fn retire_at_unix_ms(&self, session: SessionId) -> Option<u64> {
+        let session = self.session(session)?;
+        let ended_unix_ms = session.ended_unix_ms?;
+        let promised =
+            |window: &RenditionWindow| window.promised_until_unix_ms(&session.start, ended_unix_ms);
+        session.renditions.iter().map(promised).max()
     }
 
     /// Where a rendition's playlist ends.
@@ -435,12 +456,16 @@ impl WindowState {
         let sessions = self.sessions.iter().rev().filter(move |session| session.start.epoch == epoch);
         sessions.filter_map(move |session| {
             let index = session.start.renditions.iter().position(|rendition| &*rendition.name == name)?;
-            Some((!session.ended, session.renditions.get(index)?))
+            Some((!session.is_ended(), session.renditions.get(index)?))
         })
     }
 }
 
 impl Session {
+    pub fn is_ended(&self) -> bool {
+        self.ended_unix_ms.is_some()
+    }
+
     pub fn rendition(&self, id: RenditionId) -> Option<&RenditionWindow> {
         self.renditions.get(usize::from(id.0))
     }

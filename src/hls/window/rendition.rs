@@ -107,6 +107,11 @@ impl RenditionWindow {
         self.segments.range(self.listed_from..)
     }
 
+    /// How many of the listed segments end at or before this place on the session's timeline.
+    pub fn listed_count_until(&self, ticks: u64) -> usize {
+        self.segments.partition_point(|segment| segment.end_ticks() <= ticks).saturating_sub(self.listed_from)
+    }
+
     /// EXT-X-DISCONTINUITY-SEQUENCE of the playlist.
     pub fn discontinuity_sequence(&self) -> u64 {
         self.discontinuity_sequence
@@ -164,9 +169,9 @@ impl RenditionWindow {
         self.segments.back().map_or(0, Segment::end_ticks)
     }
 
-    /// Duration of everything listed, the open segment included.
-    pub fn playlist_ticks(&self) -> u64 {
-        self.listed_ticks + self.open().map_or(0, |open| open.duration_ticks)
+    /// True once a segment of the publisher is complete, prefilled ones aside.
+    pub fn has_segment(&self) -> bool {
+        self.last_complete().is_some_and(|segment| !segment.parts.is_empty())
     }
 
     pub fn bytes(&self) -> u64 {
@@ -188,6 +193,7 @@ impl RenditionWindow {
         }
     }
 
+    /// The segment that still receives parts.
     fn open(&self) -> Option<&Segment> {
         self.segments.back().filter(|segment| !segment.complete)
     }
@@ -367,16 +373,27 @@ impl RenditionWindow {
     }
 
     fn remove_oldest(&mut self, start: &SessionStart, at_unix_ms: u64) {
-        // 6.2.2: retrievable for its duration and that of the longest playlist that held it; and its parts
-        // for three target durations after their tags, which may leave with it.
-        let oldest = &self.segments[self.listed_from];
-        let promised_ticks = oldest.playlist_ticks_longest.saturating_add(oldest.duration_ticks);
-        let promised_ms = self.ms_floor(promised_ticks) + 1 + three_target_durations_ms(start);
+        let promised_ms = self.promised_ms(&self.segments[self.listed_from], start);
         let oldest = &mut self.segments[self.listed_from];
         oldest.expires_unix_ms = at_unix_ms.saturating_add(promised_ms);
         self.listed_ticks -= oldest.duration_ticks;
         self.discontinuity_sequence += u64::from(oldest.head.discontinuity);
         self.listed_from += 1;
+    }
+
+    /// How long a segment stays once it is not listed any more. 6.2.2: it is retrievable for its duration and
+    /// that of the longest playlist that held it, and its parts for three target durations after their
+    /// tags, which may leave with it.
+    fn promised_ms(&self, segment: &Segment, start: &SessionStart) -> u64 {
+        let ticks = segment.playlist_ticks_longest.saturating_add(segment.duration_ticks);
+        self.ms_floor(ticks) + 1 + three_target_durations_ms(start)
+    }
+
+    /// When every promise of a playlist is over that ended at `ended_unix_ms`.
+    pub fn promised_until_unix_ms(&self, start: &SessionStart, ended_unix_ms: u64) -> u64 {
+        let left = self.segments.range(..self.listed_from).map(|segment| segment.expires_unix_ms);
+        let listed = self.listed().map(|segment| ended_unix_ms + self.promised_ms(segment, start));
+        left.chain(listed).max().unwrap_or(ended_unix_ms)
     }
 
     /// Lets go of what was promised long enough.

@@ -1,0 +1,218 @@
+//! Starts the shards: listeners on every one, the mesh between them, and what the process needs to
+//! reload, drain and end them.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::publisher::Arriving;
+use super::service::{Message, Service, Setup};
+use super::streams::home_of;
+use super::viewer::Viewer;
+use super::{
+    BoundListener, Listener, MeshInbox, MeshSender, Plan, Shard, ShardEnded, Shards, StartError, mesh,
+    spawn_shards,
+};
+use crate::config::Config;
+use crate::hls::numbering::StreamRecord;
+use crate::limits::MESH_QUEUE_MAX;
+use crate::media::StreamName;
+use crate::metrics::{RefusedBecause, ShardMetrics};
+
+/// All that the shards are started with.
+pub struct ServeOptions {
+    /// How many, and where.
+    pub plan: Plan,
+    /// The settings of the start.
+    pub config: Arc<Config>,
+    /// What all shards share.
+    pub setup: Arc<Setup>,
+    /// One handle set a shard.
+    pub metrics: Vec<ShardMetrics>,
+    /// One RTMP listener a shard.
+    pub rtmp: Vec<BoundListener>,
+    /// One HTTP listener a shard.
+    pub http: Vec<BoundListener>,
+    /// Streams of before the restart.
+    pub records: Vec<(StreamName, StreamRecord)>,
+}
+
+/// The running shards.
+pub struct Running {
+    shards: Shards,
+    outside: MeshSender<Message>,
+    setup: Arc<Setup>,
+    shards_count: usize,
+}
+
+/// What one shard takes along when it starts.
+struct Share {
+    rtmp: BoundListener,
+    http: BoundListener,
+    metrics: ShardMetrics,
+    records: HashMap<Box<str>, StreamRecord>,
+}
+
+/// Starts the shards; they accept connections when this returns.
+///
+/// # Errors
+/// [`StartError`], or the mesh cannot be made.
+pub fn start(options: ServeOptions) -> Result<Running, StartError> {
+    let shards_count = options.plan.shards_count;
+    let mesh = mesh::<Message>(shards_count, MESH_QUEUE_MAX).map_err(|error| StartError::Shard {
+        shard: 0,
+        reason: format!("no queues between the shards: {error}"),
+    })?;
+    let outside = mesh.outside();
+    let mut records: Vec<HashMap<Box<str>, StreamRecord>> = vec![HashMap::new(); shards_count];
+    for (name, record) in options.records {
+        records[home_of(&name, shards_count)].insert(name.as_str().into(), record);
+    }
+    let listeners = options.rtmp.into_iter().zip(options.http);
+    let shares = listeners.zip(options.metrics).zip(records);
+    let shares: Vec<_> = shares
+        .map(|(((rtmp, http), metrics), records)| Some(Share { rtmp, http, metrics, records }))
+        .collect();
+    let shares = Arc::new(Mutex::new(shares));
+    let (config, setup) = (options.config, Arc::clone(&options.setup));
+    let shards = spawn_shards(&options.plan, move |shard| {
+        let share = {
+            let mut shares = shares.lock().unwrap_or_else(PoisonError::into_inner);
+            shares.get_mut(shard.index()).and_then(Option::take)
+        };
+        let (config, setup, mesh) = (Arc::clone(&config), Arc::clone(&setup), mesh.clone());
+        async move {
+            let Some(share) = share else { return };
+            let joined = mesh.join(&shard);
+            let result = match joined {
+                Ok((sender, inbox)) => serve(shard, share, config, setup, sender, inbox).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = result {
+                // The shard ends; the process finds that out when it joins.
+                tracing::error!("a shard cannot serve: {error}");
+            }
+        }
+    })?;
+    Ok(Running { shards, outside, setup: options.setup, shards_count })
+}
+
+impl Running {
+    /// New settings, for streams that begin from here on.
+    pub fn reload(&self, config: &Arc<Config>) {
+        self.to_all(|| Message::Reload(Arc::clone(config)));
+    }
+
+    /// Refuses new publishers, ends those there are with ENDLIST, and answers viewers a last time.
+    pub fn drain(&self) {
+        self.setup.draining.store(true, Ordering::Relaxed);
+        self.to_all(|| Message::Drain);
+    }
+
+    /// Ends the shards and waits for them.
+    ///
+    /// # Errors
+    /// [`ShardEnded`] for the first that did not end by itself.
+    pub fn exit(self) -> Result<(), ShardEnded> {
+        self.to_all(|| Message::Exit);
+        self.shards.join()
+    }
+
+    fn to_all(&self, message: impl Fn() -> Message) {
+        for shard in 0..self.shards_count {
+            // A full inbox of a live shard empties within milliseconds.
+            for _ in 0..200 {
+                match self.outside.try_send(shard, message()) {
+                    Err(super::TrySendError::Full(_)) => std::thread::sleep(std::time::Duration::from_millis(5)),
+                    Ok(()) | Err(super::TrySendError::Closed(_)) => break,
+                }
+            }
+        }
+    }
+}
+
+async fn serve(
+    shard: Shard,
+    share: Share,
+    config: Arc<Config>,
+    setup: Arc<Setup>,
+    sender: MeshSender<Message>,
+    inbox: MeshInbox<Message>,
+) -> io::Result<()> {
+    let rtmp = Listener::new(&shard, share.rtmp)?;
+    let http = Listener::new(&shard, share.http)?;
+    let service = Service::new(&shard, setup, config, share.metrics, sender, share.records);
+    shard.spawn("inbox", Rc::clone(&service).run_inbox(inbox));
+    shard.spawn("ticks", Rc::clone(&service).run_ticks());
+    shard.spawn("rtmp listener", accept_rtmp(Rc::clone(&service), rtmp));
+    shard.spawn("http listener", accept_http(Rc::clone(&service), http));
+    service.exited().await;
+    Ok(())
+}
+
+async fn accept_rtmp(service: Rc<Service>, mut listener: Listener) {
+    loop {
+        let Some((socket, peer)) = accepted(&mut listener).await else { return };
+        let limits = service.config().rtmp.clone();
+        let place = service.connections.rtmp.enter(
+            peer.ip(),
+            share_of(limits.connections_max, &service),
+            limits.connections_per_address_max as usize,
+        );
+        match place {
+            Ok(place) => {
+                service.metrics.rtmp_connections.inc();
+                match Arriving::new(Rc::clone(&service), socket, peer.ip(), place) {
+                    Ok(arriving) => service.shard.spawn("rtmp", arriving.run()),
+                    Err(error) => tracing::error!("no randomness for a handshake: {error}"),
+                }
+            }
+            Err(refused) => count_refused(&service, refused),
+        }
+    }
+}
+
+async fn accept_http(service: Rc<Service>, mut listener: Listener) {
+    loop {
+        let Some((socket, peer)) = accepted(&mut listener).await else { return };
+        let limits = service.config().http.clone();
+        let place = service.connections.http.enter(
+            peer.ip(),
+            share_of(limits.connections_max, &service),
+            limits.connections_per_address_max as usize,
+        );
+        match place {
+            Ok(place) => {
+                service.metrics.http_connections.inc();
+                service.shard.spawn("http", Viewer::new(Rc::clone(&service), socket, place).run());
+            }
+            Err(refused) => count_refused(&service, refused),
+        }
+    }
+}
+
+async fn accepted(listener: &mut Listener) -> Option<(super::Socket, SocketAddr)> {
+    match listener.accept().await {
+        Ok(accepted) => Some(accepted),
+        Err(error) => {
+            tracing::error!("a listener failed and is closed: {error}");
+            None
+        }
+    }
+}
+
+/// This shard's share of a bound of the process.
+fn share_of(all_max: u32, service: &Service) -> usize {
+    (all_max as usize).div_ceil(service.shard.shards_count())
+}
+
+fn count_refused(service: &Service, refused: super::admission::Refused) {
+    let because = match refused {
+        super::admission::Refused::Full => RefusedBecause::ConnectionsMax,
+        super::admission::Refused::Address => RefusedBecause::ConnectionsPerAddress,
+    };
+    service.metrics.refused.of(because).inc();
+}
