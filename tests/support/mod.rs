@@ -63,3 +63,11 @@ pub fn signal(process_id: u32, name: &str) {
     let sent = std::process::Command::new("kill").args(["-s", name, &process_id.to_string()]).status();
     assert!(sent.is_ok_and(|status| status.success()), "sends SIG{name} to {process_id}");
 }
+
+/// Raises this process's limit of open files by `prlimit(1)`: 1,024, the usual one, is less than a crowd.
+pub fn allow_open_files(count: usize) {
+    let limit = format!("--nofile={count}:");
+    let own = std::process::id().to_string();
+    let raised = std::process::Command::new("prlimit").args(["--pid", &own, &limit]).status();
+    assert!(raised.is_ok_and(|status| status.success()), "{count} open files are allowed");
+}
