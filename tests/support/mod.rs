@@ -64,7 +64,7 @@ pub fn signal(process_id: u32, name: &str) {
     assert!(sent.is_ok_and(|status| status.success()), "sends SIG{name} to {process_id}");
 }
 
-/// Raises this process's limit of open files by `prlimit(1)`: 1,024, the usual one, is less than a crowd.
+/// Sets this process's limit of open files by `prlimit(1)`: 1,024, the usual one, is less than a crowd.
 pub fn allow_open_files(count: usize) {
     let limit = format!("--nofile={count}:");
     let own = std::process::id().to_string();
