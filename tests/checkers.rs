@@ -2,9 +2,14 @@
 //! it, so that none passes for want of looking.
 mod support;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use std::io::{Read, Write};
 use std::time::Duration;
-use support::http::resolve;
+use support::http::{Client, resolve};
 use support::playlist::*;
+use support::publisher::Source;
+use support::replay::{AUDIO, VIDEO, record};
 
 /// A window of `count` segments of 2 s from `first` on, of four parts each, and two parts of the open one.
 /// The form of the specification's own examples.
@@ -359,4 +364,64 @@ fn relative_references_resolve_against_a_path() {
     ] {
         assert_eq!(resolve(base, reference), path);
     }
+}
+
+/// Answers each request on one connection with the next of `replies`, in two writes.
+fn serve(replies: Vec<Vec<u8>>) -> std::net::SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("its address");
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a connection");
+        let mut request = [0; 4096];
+        for reply in replies {
+            let _ = stream.read(&mut request).expect("a request");
+            let (first, second) = reply.split_at(reply.len() / 2);
+            stream.write_all(first).expect("writes");
+            std::thread::sleep(Duration::from_millis(60));
+            stream.write_all(second).expect("writes");
+        }
+    });
+    address
+}
+
+#[test]
+fn the_http_client_reads_every_kind_of_body_on_one_connection_and_holds_requests() {
+    let mut zipped = GzEncoder::new(Vec::new(), Compression::fast());
+    zipped.write_all(b"#EXTM3U\n").expect("zips");
+    let zipped = zipped.finish().expect("zips");
+    let head =
+        format!("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n", zipped.len());
+    let mut client = Client::connect(serve(vec![
+        b"HTTP/1.1 200 OK\r\nCache-Control: public, max-age=12\r\nContent-Length: 4\r\n\r\nbody".to_vec(),
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x\r\nde\r\n0\r\n\r\n".to_vec(),
+        [head.as_bytes(), &zipped].concat(),
+        b"HTTP/1.1 404 Not Found\r\nCache-Control: no-store\r\nContent-Length: 9\r\n\r\n".to_vec(),
+        b"garbage\r\n\r\n".to_vec(),
+    ]))
+    .expect("connects");
+    let whole = client.get("/").expect("a response");
+    assert_eq!((whole.status, whole.body.as_slice(), whole.max_age_s()), (200, &b"body"[..], Some(12)));
+    assert!(whole.complete_at - whole.first_byte_at >= Duration::from_millis(50), "the body came later");
+    assert_eq!(client.get("/").expect("a response").body, b"abcde");
+    assert_eq!(client.get("/").expect("a response").text(), "#EXTM3U\n");
+    client.send("HEAD", "/", &[], &[]).expect("sends");
+    let early = client.receive(Duration::from_millis(1)).expect_err("not there yet");
+    assert_eq!(early.kind(), std::io::ErrorKind::TimedOut);
+    let head = client.receive(Duration::from_secs(5)).expect("a response");
+    assert!(head.status == 404 && head.is_no_store() && head.body.is_empty());
+    assert_eq!(client.get("/").expect_err("no HTTP").kind(), std::io::ErrorKind::InvalidData);
+}
+
+#[test]
+fn a_recording_holds_what_ffmpeg_publishes() {
+    let source = Source { seconds: Some(2.0), ..Source::default() };
+    let tags = record(&source);
+    let of = |kind| tags.iter().filter(move |tag| tag.kind == kind);
+    // A sequence header before the 60 frames, and one after them that ends the sequence.
+    assert_eq!(of(VIDEO).count(), 62);
+    assert!(of(AUDIO).count() > 90);
+    let keyframes: Vec<u32> =
+        of(VIDEO).filter(|tag| tag.body.starts_with(&[0x17, 1])).map(|tag| tag.timestamp_ms).collect();
+    assert_eq!(keyframes.len(), 2);
+    assert_eq!(keyframes[1] - keyframes[0], 1000);
 }

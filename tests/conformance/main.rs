@@ -9,6 +9,7 @@ mod support;
 
 mod assertions;
 mod delivery;
+mod irregular;
 mod lifecycle;
 mod media;
 mod observer;
@@ -111,7 +112,7 @@ fn own_server(shards: usize, preset: &'static str, config: Option<String>) {
     std::thread::scope(|scope| {
         let server = target.server.as_ref().expect("our own server");
         scope.spawn(|| lifecycle::long_gop(server, &report));
-        scope.spawn(|| lifecycle::silent_audio(server, &report));
+        scope.spawn(|| irregular::run(server, &report));
         lifecycle::one_track(server, &report);
     });
     drop(publisher);
@@ -154,8 +155,9 @@ fn steady_stream(target: &Target, report: &Report, playable: &Playable, at_least
         rendition.report(report);
         rendition.report_cadence(report, NOISE);
         rendition.report_retention(report);
-        media::concatenation(rendition, report);
+        media::check(rendition, report);
     }
+    media::drift(&seen, report);
     media::codecs(&playable.multivariant, &target.path, &seen, report);
 }
 

@@ -83,3 +83,20 @@ impl Report {
         (text, failed)
     }
 }
+
+#[test]
+fn an_assertion_fails_if_any_of_its_evidence_does_or_there_is_none() {
+    let report = Report::default();
+    report.expect(1, true, "seen");
+    report.expect(2, true, "seen");
+    report.expect(2, false, "broken once");
+    report.skip(3, "elsewhere");
+    report.skip(4, "elsewhere");
+    report.expect(4, false, "broken");
+    report.checked(&[5, 6], &[Violation { assertion: 6, text: "odd".to_owned() }], "a snapshot");
+    let (text, failed) = report.finish("title");
+    let verdicts: Vec<&str> = text.lines().skip(1).take(7).map(|line| &line[..7]).collect();
+    assert_eq!(verdicts, [" 1 pass", " 2 FAIL", " 3 skip", " 4 FAIL", " 5 pass", " 6 FAIL", " 7 FAIL"]);
+    assert_eq!(failed, NAMES.len() - 3);
+    assert!(text.contains("broken once") && text.contains("nothing was seen"));
+}

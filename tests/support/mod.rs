@@ -5,8 +5,10 @@
 #![allow(dead_code, unused_imports)]
 
 pub mod http;
+pub mod mp4;
 pub mod playlist;
 pub mod publisher;
+pub mod replay;
 pub mod server;
 
 use std::io::Read;
@@ -60,4 +62,12 @@ impl Collected {
 pub fn signal(process_id: u32, name: &str) {
     let sent = std::process::Command::new("kill").args(["-s", name, &process_id.to_string()]).status();
     assert!(sent.is_ok_and(|status| status.success()), "sends SIG{name} to {process_id}");
+}
+
+/// Sets this process's limit of open files by `prlimit(1)`: 1,024, the usual one, is less than a crowd.
+pub fn allow_open_files(count: usize) {
+    let limit = format!("--nofile={count}:");
+    let own = std::process::id().to_string();
+    let raised = std::process::Command::new("prlimit").args(["--pid", &own, &limit]).status();
+    assert!(raised.is_ok_and(|status| status.success()), "{count} open files are allowed");
 }

@@ -43,17 +43,18 @@ impl Default for Source {
 }
 
 impl Source {
-    /// Publishes to an `rtmp://` URL.
+    /// Publishes to an `rtmp://` URL in real time, or writes a file as fast as it can.
     pub fn publish(&self, url: &str) -> Publisher {
+        let pace: &[&str] = if url.starts_with("rtmp") { &["-re"] } else { &[] };
         let mut command = Command::new(&self.program);
         command.args(["-hide_banner", "-nostats", "-loglevel", "warning"]);
         if self.video {
             let picture = format!("testsrc2=size={}:rate={}", self.size, self.fps);
-            command.args(["-re", "-f", "lavfi", "-i", &picture]);
+            command.args(pace).args(["-f", "lavfi", "-i", &picture]);
         }
         if self.audio {
             let sound = format!("sine=frequency=440:sample_rate={}", self.audio_rate_hz);
-            command.args(["-re", "-f", "lavfi", "-i", &sound]);
+            command.args(pace).args(["-f", "lavfi", "-i", &sound]);
         }
         if self.video {
             let gop = self.gop_frames.to_string();
