@@ -169,7 +169,7 @@ impl Home {
             name,
             settings,
             numbering: Numbering::new(now.unix_us / 1000, random, record),
-            frozen: record.and_then(|record| record.session.clone()),
+            frozen: record.and_then(|record| record.session),
             view: View::new(),
             live: None,
             publisher: None,

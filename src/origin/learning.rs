@@ -116,7 +116,7 @@ impl Learning {
 
     /// A frame's first bytes are here.
     pub fn frame_begins(&mut self, begin: &FrameBegin, timestamp_ms: i64) {
-        self.partial[slot(begin.kind)] = Some((begin.clone(), timestamp_ms, BytesMut::new()));
+        self.partial[slot(begin.kind)] = Some((*begin, timestamp_ms, BytesMut::new()));
     }
 
     /// Bytes of that frame.
