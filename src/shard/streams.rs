@@ -390,7 +390,7 @@ mod tests {
             counted = count.note(counted, 2, now_us);
             assert_eq!(count.count(now_us), 1);
         }
-        assert_eq!(count.count(24_000_000), 1);
+        assert_eq!(count.count(23_000_000), 1);
         assert_eq!(count.count(32_000_000), 0);
     }
 }
