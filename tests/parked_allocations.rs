@@ -3,6 +3,7 @@
 //! A counting allocator tells apart what is allocated while a connection's task is polled or a part is
 //! landed, which must be nothing, from the rest of the shard's thread: its waits for the ring, which cost
 //! a few allocations each whatever the number of viewers.
+#![allow(clippy::print_stdout)]
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
