@@ -11,7 +11,7 @@ pub mod mesh;
 pub mod parked;
 mod poll;
 pub mod preflight;
-mod ring;
+pub mod ring;
 pub mod runtime;
 mod slab;
 pub mod socket;
