@@ -15,12 +15,8 @@ pub mod mesh;
 pub mod parked;
 mod poll;
 pub mod preflight;
-<<<<<<< HEAD
 pub mod publisher;
-mod ring;
-=======
 pub mod ring;
->>>>>>> w/shard
 pub mod runtime;
 pub mod serve;
 pub mod service;
