@@ -38,6 +38,7 @@ fn window(segments: u32) -> Window {
         renditions: vec![rendition],
         part_hold_back_ms: 1002,
         can_skip_until_s: 12,
+        gop_ms: 2000,
         media_sequence_first: 120_000_000,
         discontinuity_sequence_first: 16_000,
         window_segments_min: segments,

@@ -18,7 +18,7 @@ use cli::{Cli, Command};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let outcome = match cli.command.unwrap_or_else(|| Command::Serve(cli.serve)) {
+    let outcome = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(flags) => server::serve(&flags),
         Command::Check(flags) => server::check(&flags),
         Command::Token(flags) => server::token(&flags),

@@ -3,6 +3,7 @@
 //! A counting allocator tells apart what is allocated while a connection's task is polled or a part is
 //! landed, which must be nothing, from the rest of the shard's thread: its waits for the ring, which cost
 //! a few allocations each whatever the number of viewers.
+#![allow(clippy::print_stdout)]
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -121,7 +122,7 @@ async fn serve(shard: Shard) {
     }
     let (waits, others) = (waits_of(&shard) - waits, OTHERS.get() - others);
     let woken = (PARTS_COUNT - WARM_UP_PARTS_COUNT) * VIEWERS_COUNT as u64;
-    println!("{woken} wake-ups: {} allocations; {waits} waits for the ring: {others}", VIEWERS.get());
+    eprintln!("{woken} wake-ups: {} allocations; {waits} waits for the ring: {others}", VIEWERS.get());
     assert_eq!(VIEWERS.get(), 0, "allocations in the connections and the landing");
     // 8 is room for a wait's 4 and the sleeps of this function; typically 10 waits serve 200 wake-ups.
     assert!(others <= 8 * waits, "{others} allocations in {waits} waits");

@@ -78,7 +78,7 @@ fn shards_under_cross_shard_traffic_stall_no_more_than_a_plain_thread() {
 
     let [sent, received, stalls, ticks] =
         [0, 1, 2, 3].map(|index: usize| totals[index].load(Ordering::SeqCst));
-    println!("{sent} sent, {ticks} ticks, {stalls} stalls on two shards, {witness_stalls} on the thread");
+    eprintln!("{sent} sent, {ticks} ticks, {stalls} stalls on two shards, {witness_stalls} on the thread");
     assert_eq!(received, sent);
     assert!(ticks >= TRAFFIC_US / TICK_US / 4, "{ticks} ticks");
     // Two shards against one thread, and room for the luck of the scheduler.

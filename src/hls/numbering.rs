@@ -282,6 +282,7 @@ mod tests {
             id,
             part_hold_back_ms: 1002,
             can_skip_until_s: 12,
+            gop_ms: 2000,
             bandwidth_bits: Some(3_000_000),
             average_bandwidth_bits: None,
         };

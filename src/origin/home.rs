@@ -169,7 +169,7 @@ impl Home {
             name,
             settings,
             numbering: Numbering::new(now.unix_us / 1000, random, record),
-            frozen: record.and_then(|record| record.session.clone()),
+            frozen: record.and_then(|record| record.session),
             view: View::new(),
             live: None,
             publisher: None,
@@ -465,7 +465,7 @@ impl Home {
 
     /// The values of an earlier session do not fit: learn what a new one needs, from the same frames.
     fn learn_again(&mut self, learnt: Learnt, now: Now, pool: &mut BufferPool) -> Result<(), HomeError> {
-        let learning = Learning::again(learnt, self.settings.gop_ms, self.settings.wishes.segment_ms, now);
+        let learning = Learning::again(learnt, self.settings.gop_ms, self.settings.wishes.segment_ms);
         let Some(publisher) = &mut self.publisher else { return Ok(()) };
         publisher.ingest.learn(learning);
         match publisher.ingest.handle_time(now) {
@@ -478,9 +478,10 @@ impl Home {
     fn replay(&mut self, learnt: Learnt, now: Now, pool: &mut BufferPool) -> Result<(), HomeError> {
         let Some(live) = &mut self.live else { return Ok(()) };
         for frame in learnt.frames {
-            live.frame_begins(&frame.begin, frame.timestamp_ms, now, pool)?;
+            // Dates follow when frames came, not when they are replayed.
+            live.frame_begins(&frame.begin, frame.timestamp_ms, frame.arrived, pool)?;
             live.frame_bytes(frame.begin.kind, &frame.bytes)?;
-            live.frame_ends(frame.begin.kind, frame.idr, true, now, pool)?;
+            live.frame_ends(frame.begin.kind, frame.idr, true, frame.arrived, pool)?;
         }
         if let Some(publisher) = &mut self.publisher {
             publisher.ingest.go_live();

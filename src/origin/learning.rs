@@ -27,6 +27,8 @@ pub struct KeptFrame {
     pub bytes: Bytes,
     /// Video: it holds an IDR picture.
     pub idr: bool,
+    /// When it was complete.
+    pub arrived: Now,
 }
 
 /// Learns one publisher.
@@ -85,10 +87,10 @@ impl Learning {
     }
 
     /// Starts over with frames that were learnt under values that they do not fit.
-    pub fn again(learnt: Learnt, gop_ms: Option<u32>, segment_target_ms: u32, now: Now) -> Self {
+    pub fn again(learnt: Learnt, gop_ms: Option<u32>, segment_target_ms: u32) -> Self {
         let mut learning = Self::new(gop_ms, segment_target_ms);
         for frame in learnt.frames {
-            learning.keep(frame, now);
+            learning.keep(frame);
         }
         learning
     }
@@ -114,7 +116,7 @@ impl Learning {
 
     /// A frame's first bytes are here.
     pub fn frame_begins(&mut self, begin: &FrameBegin, timestamp_ms: i64) {
-        self.partial[slot(begin.kind)] = Some((begin.clone(), timestamp_ms, BytesMut::new()));
+        self.partial[slot(begin.kind)] = Some((*begin, timestamp_ms, BytesMut::new()));
     }
 
     /// Bytes of that frame.
@@ -128,11 +130,12 @@ impl Learning {
     pub fn frame_ends(&mut self, kind: TrackKind, idr: bool, valid: bool, now: Now) {
         let Some((begin, timestamp_ms, bytes)) = self.partial[slot(kind)].take() else { return };
         if valid {
-            self.keep(KeptFrame { begin, timestamp_ms, bytes: bytes.freeze(), idr }, now);
+            self.keep(KeptFrame { begin, timestamp_ms, bytes: bytes.freeze(), idr, arrived: now });
         }
     }
 
-    fn keep(&mut self, frame: KeptFrame, now: Now) {
+    fn keep(&mut self, frame: KeptFrame) {
+        let now = frame.arrived;
         self.tracks.handle_frame(frame.begin.kind, now);
         if frame.begin.kind == TrackKind::Video {
             // Nothing can be decoded before the first IDR, nor cut.

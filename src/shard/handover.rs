@@ -22,7 +22,7 @@ pub struct Handover {
 
 impl Handover {
     /// Goes on with the connection on this shard.
-    pub fn resume(self: Box<Self>, service: &Rc<Service>) {
+    pub fn resume(self, service: &Rc<Service>) {
         let socket = match Socket::from_fd(&service.shard, self.descriptor) {
             Ok(socket) => socket,
             Err(error) => {

@@ -16,7 +16,7 @@ pub mod parked;
 mod poll;
 pub mod preflight;
 pub mod publisher;
-mod ring;
+pub mod ring;
 pub mod runtime;
 pub mod serve;
 pub mod service;

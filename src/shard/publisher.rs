@@ -64,7 +64,6 @@ impl Arriving {
         let config = ServerConfig {
             first_media_timeout_ms: ingest.first_media_timeout_s.saturating_mul(1000),
             media_timeout_ms: ingest.media_timeout_s.saturating_mul(1000),
-            ..ServerConfig::default()
         };
         let session = ServerSession::new(config, random, service.shard.now());
         Ok(Self { service, socket, session, address, place })
@@ -137,7 +136,8 @@ impl Arriving {
             return Ok(());
         }
         let now = service.shard.now();
-        if let Some(wait_us) = service.backoff.borrow().wait_us(self.address, now.monotonic_us) {
+        let wait_us = service.backoff.borrow().wait_us(self.address, now.monotonic_us);
+        if let Some(wait_us) = wait_us {
             service.metrics.refused.of(RefusedBecause::Backoff).inc();
             return self
                 .refuse(

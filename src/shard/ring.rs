@@ -19,7 +19,9 @@ use super::Shard;
 use crate::limits::{TURN_BYTES_MAX, TURN_REQUESTS_MAX};
 
 /// Completes when `descriptor` (an epoll set or an eventfd) is readable: about 4 µs and 4 allocations.
-pub(super) async fn readable(descriptor: BorrowedFd<'_>) {
+///
+/// Not to be dropped before it completes: its poll would stay behind in the ring.
+pub async fn readable(descriptor: BorrowedFd<'_>) {
     // SAFETY: the stream only borrows the descriptor: ManuallyDrop keeps it from closing it, and the
     // lifetime of `descriptor` spans the wait. The poll is consumed before this future completes.
     let mut stream = ManuallyDrop::new(unsafe { TcpStream::from_raw_fd(descriptor.as_raw_fd()) });

@@ -80,6 +80,7 @@ fn live_window() -> Window {
         }],
         part_hold_back_ms: 1500,
         can_skip_until_s: 6,
+        gop_ms: 2000,
         media_sequence_first: MEDIA_SEQUENCE_COMPLETE,
         discontinuity_sequence_first: 0,
         window_segments_min: 6,

@@ -36,10 +36,13 @@ pub fn chunks(data: &[u8]) {
     assert_eq!(read_chunks(&data.chunks(37).collect::<Vec<_>>()), whole);
 }
 
-/// What was read: per event its chunk stream, whether it was an abort, and the payload so far.
-fn read_chunks(pieces: &[&[u8]]) -> (Vec<(u32, bool, Vec<u8>)>, Option<ChunkError>) {
+/// Chunk stream, whether it was aborted, and the payload so far.
+type Message = (u32, bool, Vec<u8>);
+
+/// What was read, and why it ended early.
+fn read_chunks(pieces: &[&[u8]]) -> (Vec<Message>, Option<ChunkError>) {
     let mut reader = ChunkReader::new();
-    let mut messages: Vec<(u32, bool, Vec<u8>)> = Vec::new();
+    let mut messages: Vec<Message> = Vec::new();
     let mut open: Vec<(u32, Vec<u8>)> = Vec::new();
     for piece in pieces {
         let mut input = *piece;

@@ -73,6 +73,7 @@ fn session_start(renditions: Vec<Rendition>) -> SessionStart {
         renditions,
         part_hold_back_ms: 1500,
         can_skip_until_s: 12,
+        gop_ms: 2000,
         media_sequence_first: 1001,
         discontinuity_sequence_first: 4,
         window_segments_min: 6,
