@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rapidrtmp::auth::{AdminKey, Claims, Tokens};
@@ -16,6 +16,7 @@ use rapidrtmp::media::StreamName;
 use rapidrtmp::metrics::Registry;
 use rapidrtmp::pages::{PlayerScript, ScriptError, content_security_policy};
 use rapidrtmp::secret::Secret;
+use rapidrtmp::shard::admission::Connections;
 use rapidrtmp::shard::serve::{Running, ServeOptions};
 use rapidrtmp::shard::service::Setup;
 use rapidrtmp::shard::{self, BoundListener, Plan, PreflightError, ShardEnded, StartError, preflight};
@@ -147,6 +148,8 @@ pub fn serve(flags: &ServeFlags) -> Result<(), Failure> {
         rtmp_port: rtmp_address.port(),
         public_url: public_url.clone(),
         draining: AtomicBool::new(false),
+        connections: Connections::default(),
+        streams_count: AtomicUsize::new(0),
     };
     let shards_count = plan.shards_count;
     let config = Arc::new(config);

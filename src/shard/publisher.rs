@@ -22,7 +22,6 @@ pub struct Arriving {
     socket: Socket,
     session: ServerSession,
     address: IpAddr,
-    /// Held until it publishes.
     place: Place,
 }
 
@@ -62,6 +61,8 @@ impl Arriving {
         getrandom::fill(&mut random)?;
         let ingest = &service.config().ingest;
         let config = ServerConfig {
+            handshake_timeout_ms: ingest.handshake_timeout_s.saturating_mul(1000),
+            publish_timeout_ms: ingest.publish_timeout_s.saturating_mul(1000),
             first_media_timeout_ms: ingest.first_media_timeout_s.saturating_mul(1000),
             media_timeout_ms: ingest.media_timeout_s.saturating_mul(1000),
         };
@@ -167,16 +168,22 @@ impl Arriving {
     }
 
     fn go_home(self, request: Box<PublishRequest>, unread: Vec<u8>) {
-        let Self { service, socket, session, address, place } = self;
-        drop(place);
+        let Self { service, socket, session, address, mut place } = self;
+        // It has shown a token: it no longer counts for its address.
+        place.release_address();
         let home = home_of(&request.name, service.shard.shards_count());
         if home == service.shard.index() {
-            let publishing = Publishing::new(Rc::clone(&service), socket, session, *request, unread);
+            let publishing = Publishing::new(Rc::clone(&service), socket, place, session, *request, unread);
             service.shard.spawn("publisher", publishing.run());
             return;
         }
-        let handover =
-            Box::new(Handover { descriptor: socket.into_fd(), session: Box::new(session), request, unread });
+        let handover = Box::new(Handover {
+            descriptor: socket.into_fd(),
+            place,
+            session: Box::new(session),
+            request,
+            unread,
+        });
         if let Err(lost) = service.hand_over(home, handover) {
             service.metrics.rtmp_disconnects.inc();
             tracing::warn!(stream = %lost.request.name, peer = %address, "publisher dropped: the inbox of its stream's home is full");
@@ -188,6 +195,7 @@ impl Arriving {
 pub struct Publishing {
     service: Rc<Service>,
     socket: Rc<Socket>,
+    _place: Place,
     session: ServerSession,
     request: PublishRequest,
     unread: Vec<u8>,
@@ -201,13 +209,15 @@ impl Publishing {
     pub fn new(
         service: Rc<Service>,
         socket: Socket,
+        place: Place,
         session: ServerSession,
         request: PublishRequest,
         unread: Vec<u8>,
     ) -> Self {
         let address = socket.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
         let id = PublisherId(service.next_publisher());
-        Self { service, socket: Rc::new(socket), session, request, unread, address, id, ended: Rc::default() }
+        let (socket, ended) = (Rc::new(socket), Rc::default());
+        Self { service, socket, _place: place, session, request, unread, address, id, ended }
     }
 
     /// Serves it to its end.

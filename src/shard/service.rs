@@ -6,10 +6,11 @@ use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 
+use super::admission::Connections;
 use super::books::ShardBooks;
 use super::handover::Handover;
 use super::streams::{EndedBy, Follower, HomeHere, Shared, Stream, Streams, home_of};
@@ -81,6 +82,10 @@ pub struct Setup {
     pub public_url: String,
     /// Set when the server is about to end.
     pub draining: AtomicBool,
+    /// Connections by address and in all.
+    pub connections: Connections,
+    /// Streams with a home on any shard.
+    pub streams_count: AtomicUsize,
 }
 
 /// One shard's part in the service.
@@ -97,8 +102,6 @@ pub struct Service {
     pub pool: RefCell<BufferPool>,
     /// Addresses that guessed tokens.
     pub backoff: RefCell<Backoff>,
-    /// Connections by address and in all.
-    pub connections: super::admission::Connections,
     config: RefCell<Arc<Config>>,
     mesh: MeshSender<Message>,
     records: RefCell<HashMap<Box<str>, StreamRecord>>,
@@ -131,7 +134,6 @@ impl Service {
             streams: Streams::default(),
             pool: RefCell::new(BufferPool::new(PART_POOL_IDLE_BYTES_MAX)),
             backoff: RefCell::new(Backoff::new()),
-            connections: super::admission::Connections::default(),
             config: RefCell::new(config),
             mesh,
             records: RefCell::new(records),
@@ -233,7 +235,7 @@ impl Service {
             Message::Snapshot(shared, state) => self.snapshot(&shared, *state),
             Message::Event(shared, event) => self.followed_event(&shared, event),
             Message::Stop(name) => self.stop_here(&name),
-            Message::Reload(config) => *self.config.borrow_mut() = config,
+            Message::Reload(config) => self.reload(config),
             Message::Drain => self.drain(),
             Message::Exit => {
                 self.exiting.set(true);
@@ -251,9 +253,8 @@ impl Service {
         }
         let config = self.config();
         let streams_max = config.ingest.streams_max as usize;
-        if self.streams.here_count() >= streams_max.div_ceil(self.shard.shards_count()) {
-            return None;
-        }
+        let has_room = |count| (count < streams_max).then_some(count + 1);
+        self.setup.streams_count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, has_room).ok()?;
         let mut random = [0; 2];
         // Without randomness the milliseconds alone name the epoch.
         let _ = getrandom::fill(&mut random);
@@ -381,6 +382,7 @@ impl Service {
         }
         self.streams.remove(name);
         self.streams.down(name);
+        self.setup.streams_count.fetch_sub(1, Ordering::Relaxed);
         self.metrics.active_streams.dec();
         self.to_others(|| Message::Down(Arc::clone(&stream.shared)));
     }
@@ -411,6 +413,15 @@ impl Service {
         if stopped.is_ok() {
             tracing::info!(stream = %name, "stopped by the API");
         }
+    }
+
+    fn reload(&self, config: Arc<Config>) {
+        for stream in self.streams.all_here() {
+            if let Some(here) = stream.home() {
+                here.borrow_mut().home.set_settings(home_settings(&config));
+            }
+        }
+        *self.config.borrow_mut() = config;
     }
 
     fn drain(&self) {
@@ -621,6 +632,7 @@ fn home_settings(config: &Config) -> HomeSettings {
         gop_ms: (hls.expected_gop_ms > 0).then_some(hls.expected_gop_ms),
         unpublish_grace_us: seconds(config.ingest.unpublish_grace_s),
         reconnect_grace_us: seconds(config.ingest.reconnect_grace_s),
+        takeover_silence_us: seconds(config.ingest.takeover_silence_s),
     }
 }
 
