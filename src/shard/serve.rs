@@ -106,7 +106,7 @@ pub fn start(options: ServeOptions) -> Result<Running, StartError> {
 }
 
 impl Running {
-    /// New settings, for streams that begin from here on.
+    /// New settings, for sessions and connections that begin from here on.
     pub fn reload(&self, config: &Arc<Config>) {
         self.to_all(|| Message::Reload(Arc::clone(config)));
     }

@@ -6,7 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 
@@ -28,8 +28,8 @@ use crate::limits::{
     FOLLOW_IDLE_US, PART_POOL_IDLE_BYTES_MAX, SERVICE_TICK_US, STATE_RECORDS_MAX, STATUS_EVERY_US,
 };
 use crate::media::{MediaRef, Now, StreamName};
-use crate::metrics::{Registry, ShardMetrics};
-use crate::origin::home::{Home, HomeSettings, Output};
+use crate::metrics::{EndedBecause, Registry, ShardMetrics};
+use crate::origin::home::{Home, HomeError, HomeSettings, Output};
 use crate::origin::live::SessionSettings;
 use crate::origin::view::{View, Wake};
 use crate::pages::PlayerScript;
@@ -52,7 +52,7 @@ pub enum Message {
     Event(Arc<Shared>, StreamEvent),
     /// The API wants the stream to end.
     Stop(StreamName),
-    /// New settings for streams that begin from here on.
+    /// New settings, for sessions and connections that begin from here on.
     Reload(Arc<Config>),
     /// The server is about to end: no new publishers, end those there are.
     Drain,
@@ -82,6 +82,8 @@ pub struct Setup {
     pub public_url: String,
     /// Set when the server is about to end.
     pub draining: AtomicBool,
+    /// Lines that the log has dropped.
+    pub log_lines_dropped: Arc<AtomicU64>,
     /// Connections by address and in all.
     pub connections: Connections,
     /// Streams with a home on any shard.
@@ -305,6 +307,7 @@ impl Service {
                     && let Some(publisher) = &here.borrow().publisher
                 {
                     tracing::warn!(stream = %stream.shared.name, "publisher ended: {failure}");
+                    self.metrics.rtmp_errors.of(failure.because()).inc();
                     publisher.end(EndedBy::Failure);
                 }
                 result
@@ -333,7 +336,7 @@ impl Service {
         let mut here = here.borrow_mut();
         let here = &mut *here;
         for event in &output.events {
-            super::books::event(&self.metrics, event);
+            here.books.event(&self.metrics, event);
             for follower in here.followers.iter_mut().filter(|follower| !follower.is_stale) {
                 let message = Message::Event(Arc::clone(&stream.shared), event.clone());
                 follower.is_stale = self.mesh.try_send(follower.shard, message).is_err();
@@ -368,6 +371,7 @@ impl Service {
         if let Some(here) = stream.home()
             && let Some(publisher) = &here.borrow().publisher
         {
+            self.metrics.rtmp_errors.of(HomeFailure::Panicked.because()).inc();
             publisher.end(EndedBy::Failure);
         }
         self.remove_home(stream);
@@ -555,6 +559,9 @@ impl Service {
         self.metrics.active_viewers.set(viewers_all as i64);
         self.metrics.bytes_stored.set(retained as i64);
         self.books.shard(&self.metrics, self.shard.stats());
+        if self.shard.index() == 0 {
+            self.books.log(&self.metrics, self.setup.log_lines_dropped.load(Ordering::Relaxed));
+        }
     }
 
     /// Sends to every other shard, in order. What does not fit now waits: nobody would say it again, and
@@ -604,10 +611,21 @@ pub enum HomeFailure {
     NotHere,
     /// The core failed.
     #[error(transparent)]
-    Home(#[from] crate::origin::home::HomeError),
+    Home(#[from] HomeError),
     /// The core panicked.
     #[error("the stream's core panicked")]
     Panicked,
+}
+
+impl HomeFailure {
+    /// As the metrics have it.
+    pub fn because(&self) -> EndedBecause {
+        match self {
+            Self::Home(HomeError::RetainedBytes { .. }) => EndedBecause::Bound,
+            Self::Panicked => EndedBecause::Panic,
+            Self::Home(_) | Self::NotHere => EndedBecause::Protocol,
+        }
+    }
 }
 
 /// Bytes that came from another shard, behind a reference count of this one's: cores do not fight over it.
