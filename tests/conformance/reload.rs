@@ -173,7 +173,7 @@ impl Reloads<'_> {
         self.report.expect(29, response.status == 400 && response.waited() <= AT_ONCE + NOISE, evidence);
         let media = self.fresh();
         let (msn, part) = next(&media);
-        let response = self.get(&format!("?_HLS_msn={msn}&_HLS_part={}", part - part.min(1) + limit));
+        let response = self.get(&format!("?_HLS_msn={msn}&_HLS_part={}", part + limit - 1));
         let evidence = format!("limit {limit}, within it: {}", response.status);
         self.report.expect(29, response.status == 200, evidence);
         let response = self.get("?_HLS_part=0");
@@ -298,6 +298,9 @@ impl Reloads<'_> {
         };
         let parked = || server.metric("rapidrtmp_blocked_requests", "").unwrap_or(f64::NAN);
         let media = self.fresh_segment();
+        if media.target_duration_s < 2 {
+            return self.report.skip(35, "requests do not wait long enough to be counted: see the other run");
+        }
         let msn = media.last_complete().unwrap_or(0) + 2;
         let before = parked();
         let mut leaving: Vec<Client> = (0..50).map(|_| self.target.client()).collect();
@@ -305,7 +308,8 @@ impl Reloads<'_> {
             let target = format!("{}?_HLS_msn={msn}", self.path);
             client.send("GET", &target, &[], &[]).unwrap_or_else(|error| panic!("{target}: {error}"));
         }
-        let within = Duration::from_millis(400);
+        // The gauge is set about once a second; the requests would be answered after more than three.
+        let within = Duration::from_millis(1500);
         let during = crate::support::poll_until(within, || Some(parked()).filter(|now| *now >= 50.0));
         drop(leaving);
         let after = crate::support::poll_until(within, || Some(parked()).filter(|now| *now < 50.0));
