@@ -253,8 +253,6 @@ pub const LEARNING_CADENCE_US_MAX: u64 = 1_000_000;
 pub const FILL_ROUNDS_MAX: usize = 4;
 /// Milliseconds of sound kept while the first picture is awaited.
 pub const LEARNING_AUDIO_LEAD_MS: i64 = 2_000;
-/// A publisher without media for this long, microseconds, yields its key to a second one with a valid token.
-pub const TAKEOVER_SILENCE_US: u64 = 2_000_000;
 /// Milliseconds after which retired media is offered to the buffer pool: every shard has let go of it by then.
 pub const RECLAIM_DELAY_MS: u64 = 1_000;
 
