@@ -325,6 +325,9 @@ pub const WALL_CLOCK_BUCKETS: usize = 10;
 pub const DATE_SLEW_PPM_MAX: i64 = 500;
 /// and by how much at once, microseconds: players align renditions by dates to about 10 ms.
 pub const DATE_SLEW_US_MAX: i64 = 5000;
+/// How far a date may lie ahead of the clock when its segment opens, microseconds. It is listed with its
+/// first part, so a wish for parts of 100 ms, the least, still has nobody read a date to come.
+pub const DATE_AHEAD_US_MAX: i64 = 75_000;
 /// Milliseconds of a part above which a stream is refused: a publisher of less than one frame in
 /// five seconds is no live video.
 pub const PART_TARGET_MS_MAX: u32 = 5000;

@@ -491,8 +491,12 @@ impl Home {
     /// The frames of the learning go the way of all others.
     fn replay(&mut self, learnt: Learnt, now: Now, pool: &mut BufferPool) -> Result<(), HomeError> {
         let Some(live) = &mut self.live else { return Ok(()) };
+        // Dates follow when frames came, not when they are replayed; and the first date already knows how
+        // late the first burst of a connection was.
+        for frame in &learnt.frames {
+            live.handle_arrival(frame.timestamp_ms, frame.arrived);
+        }
         for frame in learnt.frames {
-            // Dates follow when frames came, not when they are replayed.
             live.frame_begins(&frame.begin, frame.timestamp_ms, frame.arrived, pool)?;
             live.frame_bytes(frame.begin.kind, &frame.bytes)?;
             live.frame_ends(frame.begin.kind, frame.idr, true, frame.arrived, pool)?;
