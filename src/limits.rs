@@ -258,8 +258,6 @@ pub const RECLAIM_DELAY_MS: u64 = 1_000;
 
 // API -----------------------------------------------------------------------------------------
 
-/// Bytes of a request body: the longest is a publish call.
-pub const API_BODY_BYTES_MAX: u64 = 16 * 1024;
 /// Characters of a stream key in a body, before it is parsed as a name.
 pub const API_STREAM_KEY_CHARS_MAX: usize = 3 * (NAME_SEGMENT_CHARS_MAX + 1);
 /// Codecs looked at when a session is described.
