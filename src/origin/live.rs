@@ -176,9 +176,7 @@ impl Live {
     /// A publisher came back, or goes on with other parameters, whose tracks [`Plan::fits`]: the same
     /// session goes on with a discontinuity. [`Live::close`] was called before.
     pub fn resume(&mut self, stream: &LearntStream, anchor_ms: i64) {
-        for (planned, learnt) in self.plan.tracks.iter_mut().zip(&stream.tracks) {
-            planned.cadence = learnt.cadence;
-        }
+        self.plan = self.plan.with_cadences(&stream.planned(self.renditions.len() < stream.tracks.len()));
         self.timeline.resume(&stream.cadences(), anchor_ms);
         self.segmenter.resume(&self.plan);
         self.wall_clock.step();
@@ -238,6 +236,14 @@ impl Live {
     /// The events since the last call, in order.
     pub fn take_events(&mut self) -> Vec<EventBody> {
         std::mem::take(&mut self.events)
+    }
+
+    /// Frames that are about to be replayed came at these times: the one that waited least on its way
+    /// dates all of them.
+    pub fn arrived(&mut self, frames: impl Iterator<Item = (i64, Now)>) {
+        for (timestamp_ms, now) in frames {
+            self.wall_clock.handle_arrival(self.timeline.media_us(timestamp_ms), now);
+        }
     }
 
     /// A frame's first bytes are here. `timestamp_ms` is unwrapped.
