@@ -238,12 +238,9 @@ impl Live {
         std::mem::take(&mut self.events)
     }
 
-    /// Frames that are about to be replayed came at these times: the one that waited least on its way
-    /// dates all of them.
-    pub fn arrived(&mut self, frames: impl Iterator<Item = (i64, Now)>) {
-        for (timestamp_ms, now) in frames {
-            self.wall_clock.handle_arrival(self.timeline.media_us(timestamp_ms), now);
-        }
+    /// A frame of this timestamp came then: what the dates of segments are decided by.
+    pub fn handle_arrival(&mut self, timestamp_ms: i64, now: Now) {
+        self.wall_clock.handle_arrival(self.timeline.media_us(timestamp_ms), now);
     }
 
     /// A frame's first bytes are here. `timestamp_ms` is unwrapped.
@@ -259,14 +256,14 @@ impl Live {
     ) -> Result<(), LiveError> {
         let Some(id) = self.track_of(begin.kind) else { return Ok(()) };
         self.track(id).frame = None;
-        self.wall_clock.handle_arrival(self.timeline.media_us(timestamp_ms), now);
+        self.handle_arrival(timestamp_ms, now);
         let mut placed = self.timeline.place(id, timestamp_ms, begin.composition_ms);
         if placed == Placed::Discontinuity {
             self.flush_held(now, pool)?;
             self.close(true, now, pool)?;
             self.timeline.rebase(timestamp_ms);
             self.wall_clock.step();
-            self.wall_clock.handle_arrival(self.timeline.media_us(timestamp_ms), now);
+            self.handle_arrival(timestamp_ms, now);
             placed = self.timeline.place(id, timestamp_ms, begin.composition_ms);
         }
         match placed {

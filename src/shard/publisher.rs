@@ -12,9 +12,11 @@ use super::handover::Handover;
 use super::service::Service;
 use super::streams::{EndedBy, PublisherHere, Stream, home_of};
 use crate::limits::{CHALLENGE_POLL_US, RTMP_FAREWELL_US};
-use crate::metrics::RefusedBecause;
+use crate::metrics::{EndedBecause, RefusedBecause};
 use crate::origin::home::{Challenge, Departure, PublisherId};
-use crate::rtmp::{Event, HANDSHAKE_RANDOM_BYTES, PublishRequest, Refusal, ServerConfig, ServerSession};
+use crate::rtmp::{
+    Event, HANDSHAKE_RANDOM_BYTES, PublishRequest, Refusal, ServerConfig, ServerSession, SessionError,
+};
 
 /// A connection that has not said yet what it publishes.
 pub struct Arriving {
@@ -22,7 +24,6 @@ pub struct Arriving {
     socket: Socket,
     session: ServerSession,
     address: IpAddr,
-    /// Held until it publishes.
     place: Place,
 }
 
@@ -32,7 +33,7 @@ enum End {
     /// By its own will, or the network's.
     Closed,
     Io(io::Error),
-    Session(String),
+    Session(EndedBecause, String),
     Refused(String),
     By(EndedBy),
 }
@@ -42,9 +43,31 @@ impl std::fmt::Display for End {
         match self {
             Self::Closed => f.write_str("closed by the publisher"),
             Self::Io(error) => write!(f, "{error}"),
-            Self::Session(text) => f.write_str(text),
+            Self::Session(_, text) => f.write_str(text),
             Self::Refused(text) => write!(f, "refused: {text}"),
             Self::By(by) => f.write_str(by.as_str()),
+        }
+    }
+}
+
+impl End {
+    /// As the metrics have it; `None` for an end that is no error, or is counted where it was decided.
+    fn because(&self) -> Option<EndedBecause> {
+        match self {
+            Self::Io(error) => match error.kind() {
+                io::ErrorKind::TimedOut => Some(EndedBecause::Timeout),
+                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => None,
+                _ => Some(EndedBecause::Socket),
+            },
+            Self::Session(because, _) => Some(*because),
+            Self::Closed | Self::Refused(_) | Self::By(_) => None,
+        }
+    }
+
+    fn count(&self, service: &Service) {
+        service.metrics.rtmp_disconnects.inc();
+        if let Some(because) = self.because() {
+            service.metrics.rtmp_errors.of(because).inc();
         }
     }
 }
@@ -55,6 +78,17 @@ impl From<io::Error> for End {
     }
 }
 
+impl From<SessionError> for End {
+    fn from(error: SessionError) -> Self {
+        let because = match &error {
+            SessionError::TimedOut { .. } => EndedBecause::Timeout,
+            SessionError::OutputFull { .. } => EndedBecause::SlowReader,
+            _ => EndedBecause::Protocol,
+        };
+        Self::Session(because, error.to_string())
+    }
+}
+
 impl Arriving {
     /// An accepted connection.
     pub fn new(service: Rc<Service>, socket: Socket, address: IpAddr, place: Place) -> io::Result<Self> {
@@ -62,6 +96,8 @@ impl Arriving {
         getrandom::fill(&mut random)?;
         let ingest = &service.config().ingest;
         let config = ServerConfig {
+            handshake_timeout_ms: ingest.handshake_timeout_s.saturating_mul(1000),
+            publish_timeout_ms: ingest.publish_timeout_s.saturating_mul(1000),
             first_media_timeout_ms: ingest.first_media_timeout_s.saturating_mul(1000),
             media_timeout_ms: ingest.media_timeout_s.saturating_mul(1000),
         };
@@ -75,8 +111,7 @@ impl Arriving {
             Ok((request, unread)) => self.go_home(request, unread),
             Err(end) => {
                 let _ = flush(&self.socket, &mut self.session);
-                let service = &self.service;
-                service.metrics.rtmp_disconnects.inc();
+                end.count(&self.service);
                 tracing::info!(peer = %self.address, "rtmp connection ended before publish: {end}");
             }
         }
@@ -101,7 +136,7 @@ impl Arriving {
                         Ok(Some(Event::PublishRefused(error))) => break Err(End::Refused(error.to_string())),
                         Ok(Some(_)) => {}
                         Ok(None) => break Ok(None),
-                        Err(error) => break Err(End::Session(error.to_string())),
+                        Err(error) => break Err(End::from(error)),
                     }
                 };
                 (bytes.len(), found)
@@ -109,7 +144,7 @@ impl Arriving {
             let (count, found) = match received.await {
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                     let now = self.service.shard.now();
-                    self.session.handle_time(now).map_err(|error| End::Session(error.to_string()))?;
+                    self.session.handle_time(now)?;
                     continue;
                 }
                 other => other?,
@@ -130,7 +165,7 @@ impl Arriving {
     async fn check_token(&mut self, request: &PublishRequest) -> Result<(), End> {
         let service = Rc::clone(&self.service);
         if service.is_draining() {
-            return self.refuse(Refusal::Denied, "the server is stopping").await;
+            return self.refuse(RefusedBecause::Draining, "the server is stopping").await;
         }
         if service.config().auth.open {
             return Ok(());
@@ -138,13 +173,8 @@ impl Arriving {
         let now = service.shard.now();
         let wait_us = service.backoff.borrow().wait_us(self.address, now.monotonic_us);
         if let Some(wait_us) = wait_us {
-            service.metrics.refused.of(RefusedBecause::Backoff).inc();
-            return self
-                .refuse(
-                    Refusal::Denied,
-                    &format!("too many failed attempts, wait {} s", wait_us / 1_000_000 + 1),
-                )
-                .await;
+            let text = format!("too many failed attempts, wait {} s", wait_us / 1_000_000 + 1);
+            return self.refuse(RefusedBecause::Backoff, &text).await;
         }
         let presented = request.token.as_ref().map_or("", |token| token.expose());
         match service.setup.tokens.verify(presented, request.name.as_str(), now.unix_us / 1_000_000) {
@@ -154,29 +184,35 @@ impl Arriving {
             }
             Err(error) => {
                 service.backoff.borrow_mut().failed(self.address, now.monotonic_us);
-                service.metrics.refused.of(RefusedBecause::Credentials).inc();
-                self.refuse(Refusal::Denied, &error.to_string()).await
+                self.refuse(RefusedBecause::Credentials, &error.to_string()).await
             }
         }
     }
 
-    async fn refuse(&mut self, refusal: Refusal, text: &str) -> Result<(), End> {
-        self.session.reject_publish(refusal, text);
+    async fn refuse(&mut self, because: RefusedBecause, text: &str) -> Result<(), End> {
+        self.service.metrics.refused.of(because).inc();
+        self.session.reject_publish(Refusal::Denied, text);
         farewell(&self.service, &self.socket, &mut self.session).await;
         Err(End::Refused(text.to_owned()))
     }
 
     fn go_home(self, request: Box<PublishRequest>, unread: Vec<u8>) {
-        let Self { service, socket, session, address, place } = self;
-        drop(place);
+        let Self { service, socket, session, address, mut place } = self;
+        // It has shown a token: it no longer counts for its address.
+        place.release_address();
         let home = home_of(&request.name, service.shard.shards_count());
         if home == service.shard.index() {
-            let publishing = Publishing::new(Rc::clone(&service), socket, session, *request, unread);
+            let publishing = Publishing::new(Rc::clone(&service), socket, place, session, *request, unread);
             service.shard.spawn("publisher", publishing.run());
             return;
         }
-        let handover =
-            Box::new(Handover { descriptor: socket.into_fd(), session: Box::new(session), request, unread });
+        let handover = Box::new(Handover {
+            descriptor: socket.into_fd(),
+            place,
+            session: Box::new(session),
+            request,
+            unread,
+        });
         if let Err(lost) = service.hand_over(home, handover) {
             service.metrics.rtmp_disconnects.inc();
             tracing::warn!(stream = %lost.request.name, peer = %address, "publisher dropped: the inbox of its stream's home is full");
@@ -188,6 +224,7 @@ impl Arriving {
 pub struct Publishing {
     service: Rc<Service>,
     socket: Rc<Socket>,
+    _place: Place,
     session: ServerSession,
     request: PublishRequest,
     unread: Vec<u8>,
@@ -201,13 +238,15 @@ impl Publishing {
     pub fn new(
         service: Rc<Service>,
         socket: Socket,
+        place: Place,
         session: ServerSession,
         request: PublishRequest,
         unread: Vec<u8>,
     ) -> Self {
         let address = socket.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
         let id = PublisherId(service.next_publisher());
-        Self { service, socket: Rc::new(socket), session, request, unread, address, id, ended: Rc::default() }
+        let (socket, ended) = (Rc::new(socket), Rc::default());
+        Self { service, socket, _place: place, session, request, unread, address, id, ended }
     }
 
     /// Serves it to its end.
@@ -230,7 +269,7 @@ impl Publishing {
         } else {
             let _ = flush(&self.socket, &mut self.session);
         }
-        self.service.metrics.rtmp_disconnects.inc();
+        end.count(&self.service);
         tracing::info!(stream = %name, peer = %self.address, received_bytes = self.session.received_bytes(), "publisher ended: {end}");
     }
 
@@ -240,7 +279,7 @@ impl Publishing {
         loop {
             let now = self.service.shard.now();
             let Some(stream) = self.service.home_stream(&self.request.name) else {
-                return self.refuse(Refusal::Denied, "too many streams").await;
+                return self.refuse(Refusal::Denied, RefusedBecause::StreamsMax, "too many streams").await;
             };
             let id = self.id;
             let here = PublisherHere {
@@ -272,7 +311,8 @@ impl Publishing {
                     return Ok(stream);
                 }
                 Ok(Challenge::Busy) => {
-                    return self.refuse(Refusal::BadName, "somebody else is publishing this stream").await;
+                    let text = "somebody else is publishing this stream";
+                    return self.refuse(Refusal::BadName, RefusedBecause::KeyTaken, text).await;
                 }
                 Ok(Challenge::Wait) => {
                     if self.socket.is_hung_up() {
@@ -280,12 +320,13 @@ impl Publishing {
                     }
                     self.service.shard.sleep_until(now.monotonic_us + CHALLENGE_POLL_US).await;
                 }
-                Err(failure) => return Err(End::Session(failure.to_string())),
+                Err(failure) => return Err(End::Session(failure.because(), failure.to_string())),
             }
         }
     }
 
-    async fn refuse<T>(&mut self, refusal: Refusal, text: &str) -> Result<T, End> {
+    async fn refuse<T>(&mut self, refusal: Refusal, because: RefusedBecause, text: &str) -> Result<T, End> {
+        self.service.metrics.refused.of(because).inc();
         self.session.reject_publish(refusal, text);
         farewell(&self.service, &self.socket, &mut self.session).await;
         Err(End::Refused(text.to_owned()))
@@ -337,7 +378,7 @@ impl Publishing {
         match received {
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                 let now = self.service.shard.now();
-                self.session.handle_time(now).map_err(|error| End::Session(error.to_string()))?;
+                self.session.handle_time(now)?;
                 Ok(0)
             }
             Err(error) => Err(error.into()),
@@ -363,16 +404,20 @@ impl Publishing {
                         return Ok(Ok(()));
                     }
                     Ok(Some(Event::PublishRequested(_) | Event::PublishRefused(_))) => {
-                        return Ok(Err(End::Session("asked to publish a second stream".into())));
+                        return Ok(Err(End::Session(
+                            EndedBecause::Protocol,
+                            "asked to publish a second stream".into(),
+                        )));
                     }
                     Ok(None) => return Ok(Ok(())),
-                    Err(error) => return Ok(Err(End::Session(error.to_string()))),
+                    Err(error) => return Ok(Err(error.into())),
                 }
             }
         });
         match digested {
             Ok(digested) => digested,
-            Err(failure) => Err(End::Session(failure.to_string())),
+            // It was counted there.
+            Err(_) => Err(End::By(EndedBy::Failure)),
         }
     }
 

@@ -6,10 +6,11 @@ use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 
+use super::admission::Connections;
 use super::books::ShardBooks;
 use super::handover::Handover;
 use super::streams::{EndedBy, Follower, HomeHere, Shared, Stream, Streams, home_of};
@@ -27,8 +28,8 @@ use crate::limits::{
     FOLLOW_IDLE_US, PART_POOL_IDLE_BYTES_MAX, SERVICE_TICK_US, STATE_RECORDS_MAX, STATUS_EVERY_US,
 };
 use crate::media::{MediaRef, Now, StreamName};
-use crate::metrics::{Registry, ShardMetrics};
-use crate::origin::home::{Home, HomeSettings, Output};
+use crate::metrics::{EndedBecause, Registry, ShardMetrics};
+use crate::origin::home::{Home, HomeError, HomeSettings, Output};
 use crate::origin::live::SessionSettings;
 use crate::origin::view::{View, Wake};
 use crate::pages::PlayerScript;
@@ -51,7 +52,7 @@ pub enum Message {
     Event(Arc<Shared>, StreamEvent),
     /// The API wants the stream to end.
     Stop(StreamName),
-    /// New settings for streams that begin from here on.
+    /// New settings, for sessions and connections that begin from here on.
     Reload(Arc<Config>),
     /// The server is about to end: no new publishers, end those there are.
     Drain,
@@ -81,6 +82,12 @@ pub struct Setup {
     pub public_url: String,
     /// Set when the server is about to end.
     pub draining: AtomicBool,
+    /// Lines that the log has dropped.
+    pub log_lines_dropped: Arc<AtomicU64>,
+    /// Connections by address and in all.
+    pub connections: Connections,
+    /// Streams with a home on any shard.
+    pub streams_count: AtomicUsize,
 }
 
 /// One shard's part in the service.
@@ -97,8 +104,6 @@ pub struct Service {
     pub pool: RefCell<BufferPool>,
     /// Addresses that guessed tokens.
     pub backoff: RefCell<Backoff>,
-    /// Connections by address and in all.
-    pub connections: super::admission::Connections,
     config: RefCell<Arc<Config>>,
     mesh: MeshSender<Message>,
     records: RefCell<HashMap<Box<str>, StreamRecord>>,
@@ -131,7 +136,6 @@ impl Service {
             streams: Streams::default(),
             pool: RefCell::new(BufferPool::new(PART_POOL_IDLE_BYTES_MAX)),
             backoff: RefCell::new(Backoff::new()),
-            connections: super::admission::Connections::default(),
             config: RefCell::new(config),
             mesh,
             records: RefCell::new(records),
@@ -233,7 +237,7 @@ impl Service {
             Message::Snapshot(shared, state) => self.snapshot(&shared, *state),
             Message::Event(shared, event) => self.followed_event(&shared, event),
             Message::Stop(name) => self.stop_here(&name),
-            Message::Reload(config) => *self.config.borrow_mut() = config,
+            Message::Reload(config) => self.reload(config),
             Message::Drain => self.drain(),
             Message::Exit => {
                 self.exiting.set(true);
@@ -251,9 +255,8 @@ impl Service {
         }
         let config = self.config();
         let streams_max = config.ingest.streams_max as usize;
-        if self.streams.here_count() >= streams_max.div_ceil(self.shard.shards_count()) {
-            return None;
-        }
+        let has_room = |count| (count < streams_max).then_some(count + 1);
+        self.setup.streams_count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, has_room).ok()?;
         let mut random = [0; 2];
         // Without randomness the milliseconds alone name the epoch.
         let _ = getrandom::fill(&mut random);
@@ -304,6 +307,7 @@ impl Service {
                     && let Some(publisher) = &here.borrow().publisher
                 {
                     tracing::warn!(stream = %stream.shared.name, "publisher ended: {failure}");
+                    self.metrics.rtmp_errors.of(failure.because()).inc();
                     publisher.end(EndedBy::Failure);
                 }
                 result
@@ -332,7 +336,7 @@ impl Service {
         let mut here = here.borrow_mut();
         let here = &mut *here;
         for event in &output.events {
-            super::books::event(&self.metrics, event);
+            here.books.event(&self.metrics, event);
             for follower in here.followers.iter_mut().filter(|follower| !follower.is_stale) {
                 let message = Message::Event(Arc::clone(&stream.shared), event.clone());
                 follower.is_stale = self.mesh.try_send(follower.shard, message).is_err();
@@ -367,6 +371,7 @@ impl Service {
         if let Some(here) = stream.home()
             && let Some(publisher) = &here.borrow().publisher
         {
+            self.metrics.rtmp_errors.of(HomeFailure::Panicked.because()).inc();
             publisher.end(EndedBy::Failure);
         }
         self.remove_home(stream);
@@ -381,6 +386,7 @@ impl Service {
         }
         self.streams.remove(name);
         self.streams.down(name);
+        self.setup.streams_count.fetch_sub(1, Ordering::Relaxed);
         self.metrics.active_streams.dec();
         self.to_others(|| Message::Down(Arc::clone(&stream.shared)));
     }
@@ -411,6 +417,15 @@ impl Service {
         if stopped.is_ok() {
             tracing::info!(stream = %name, "stopped by the API");
         }
+    }
+
+    fn reload(&self, config: Arc<Config>) {
+        for stream in self.streams.all_here() {
+            if let Some(here) = stream.home() {
+                here.borrow_mut().home.set_settings(home_settings(&config));
+            }
+        }
+        *self.config.borrow_mut() = config;
     }
 
     fn drain(&self) {
@@ -544,6 +559,9 @@ impl Service {
         self.metrics.active_viewers.set(viewers_all as i64);
         self.metrics.bytes_stored.set(retained as i64);
         self.books.shard(&self.metrics, self.shard.stats());
+        if self.shard.index() == 0 {
+            self.books.log(&self.metrics, self.setup.log_lines_dropped.load(Ordering::Relaxed));
+        }
     }
 
     /// Sends to every other shard, in order. What does not fit now waits: nobody would say it again, and
@@ -593,10 +611,21 @@ pub enum HomeFailure {
     NotHere,
     /// The core failed.
     #[error(transparent)]
-    Home(#[from] crate::origin::home::HomeError),
+    Home(#[from] HomeError),
     /// The core panicked.
     #[error("the stream's core panicked")]
     Panicked,
+}
+
+impl HomeFailure {
+    /// As the metrics have it.
+    pub fn because(&self) -> EndedBecause {
+        match self {
+            Self::Home(HomeError::RetainedBytes { .. }) => EndedBecause::Bound,
+            Self::Panicked => EndedBecause::Panic,
+            Self::Home(_) | Self::NotHere => EndedBecause::Protocol,
+        }
+    }
 }
 
 /// Bytes that came from another shard, behind a reference count of this one's: cores do not fight over it.
@@ -621,6 +650,7 @@ fn home_settings(config: &Config) -> HomeSettings {
         gop_ms: (hls.expected_gop_ms > 0).then_some(hls.expected_gop_ms),
         unpublish_grace_us: seconds(config.ingest.unpublish_grace_s),
         reconnect_grace_us: seconds(config.ingest.reconnect_grace_s),
+        takeover_silence_us: seconds(config.ingest.takeover_silence_s),
     }
 }
 

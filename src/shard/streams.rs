@@ -336,11 +336,6 @@ impl Streams {
         self.here.borrow().values().cloned().collect()
     }
 
-    /// How many have state here.
-    pub fn here_count(&self) -> usize {
-        self.here.borrow().len()
-    }
-
     /// Calls `visit` for those with state here; it must not add or remove any.
     pub fn each_here(&self, mut visit: impl FnMut(&Rc<Stream>)) {
         for stream in self.here.borrow().values() {

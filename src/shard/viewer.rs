@@ -13,12 +13,12 @@ use super::calls::{self, CallHere};
 use super::service::Service;
 use super::streams::Stream;
 use super::{Socket, Woken};
-use crate::hls::RenditionId;
+use crate::hls::{RenditionId, path};
 use crate::http::{self, Method, Parsed, RangeSpec, Request, Response, Status, Version};
 use crate::limits::{
     HTTP_CLOSE_US, HTTP_HEAD_US_MAX, HTTP_PIPELINED_BYTES_MAX, HTTP_SEND_STALL_US_MAX, HTTP_SLICES_INLINE,
 };
-use crate::metrics::{EndedBecause, StatusClass};
+use crate::metrics::{EndedBecause, Resource as Asked, StatusClass};
 use crate::origin::resource::Resource;
 use crate::origin::view::{Answer, Updates, Wait, not_found};
 
@@ -200,6 +200,7 @@ impl Viewer {
             return without_body(head, request, Response::preflight());
         }
         if let Some(path) = crate::hls::path::parse(request.path) {
+            self.service.metrics.http_resources.of(asked(&path.resource)).inc();
             if request.method == Method::Post {
                 return without_body(head, request, Response::method_not_allowed("GET, HEAD, OPTIONS"));
             }
@@ -211,6 +212,7 @@ impl Viewer {
             };
             return self.ask(head, request, stream, resource);
         }
+        self.service.metrics.http_resources.of(Asked::Other).inc();
         match calls::route(&self.service, request) {
             calls::Routed::Respond(response) => {
                 let response = response.unless_matched(request).ranged(request);
@@ -405,6 +407,17 @@ fn answer(stream: &Stream, resource: &Resource, gzip: bool) -> (Answer, u64) {
         Answer::Now(_) => 0,
     };
     (answer, seen)
+}
+
+/// As the metrics have it.
+fn asked(resource: &path::Resource<'_>) -> Asked {
+    match resource {
+        path::Resource::Multivariant => Asked::Multivariant,
+        path::Resource::MediaPlaylist { .. } => Asked::Playlist,
+        path::Resource::Part { .. } => Asked::Part,
+        path::Resource::Segment { .. } => Asked::Segment,
+        path::Resource::Init { .. } => Asked::Init,
+    }
 }
 
 /// A response that needs no body read: a request that has one all the same cannot be skipped safely.

@@ -37,6 +37,7 @@ pub fn settings() -> HomeSettings {
         gop_ms: None,
         unpublish_grace_us: 10_000_000,
         reconnect_grace_us: 15_000_000,
+        takeover_silence_us: 2_000_000,
     }
 }
 
