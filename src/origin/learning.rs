@@ -313,3 +313,47 @@ fn slot(kind: TrackKind) -> usize {
         TrackKind::Audio => 1,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SETTINGS: LearningSettings = LearningSettings { gop_ms: None, segment_target_ms: 2000 };
+
+    fn feed(learning: &mut Learning, kind: TrackKind, timestamp_ms: i64, idr: bool, bytes: &[u8]) {
+        let begin = FrameBegin {
+            kind,
+            timestamp_ms: timestamp_ms as u32,
+            composition_ms: 0,
+            key: idr,
+            coded_bytes: bytes.len() as u32,
+        };
+        learning.frame_begins(&begin, timestamp_ms);
+        learning.frame_bytes(kind, bytes);
+        learning.frame_ends(kind, idr, true, Now::default());
+    }
+
+    /// No IDR ever comes, and timestamps stand still.
+    #[test]
+    fn what_waits_for_an_idr_is_bounded_in_bytes() {
+        let mut learning = Learning::new(SETTINGS);
+        let frame = vec![0; 256 * 1024];
+        for _ in 0..300 {
+            feed(&mut learning, TrackKind::Video, 0, false, &frame);
+            feed(&mut learning, TrackKind::Audio, 0, false, &frame);
+            assert!(learning.frames_bytes <= LEARNING_BYTES_MAX);
+        }
+        assert!(learning.frames_bytes > LEARNING_BYTES_MAX / 2, "sound is kept for the IDR");
+        assert!(learning.finish(&Demuxer::new(), Now::default()).is_none());
+    }
+
+    #[test]
+    fn the_smallest_frames_are_counted_with_what_they_cost() {
+        let mut learning = Learning::new(SETTINGS);
+        feed(&mut learning, TrackKind::Video, 0, true, &[1]);
+        assert_eq!(learning.frames_bytes, KEPT_FRAME_BYTES + 1);
+        assert!(!learning.is_ready(Now::default()));
+        feed(&mut learning, TrackKind::Video, 0, false, &vec![0; LEARNING_BYTES_MAX]);
+        assert!(learning.is_ready(Now::default()), "what is known must do");
+    }
+}

@@ -119,9 +119,19 @@ impl Simulation {
 
     /// A whole message, now, in pieces.
     pub fn send(&mut self, id: PublisherId, message: &Message) -> Result<(), HomeError> {
+        self.pieces(id, message, usize::MAX)
+    }
+
+    /// The first pieces of a message, and then nothing.
+    pub fn send_pieces(&mut self, id: PublisherId, message: &Message, count: usize) {
+        self.pieces(id, message, count).expect("takes them");
+    }
+
+    fn pieces(&mut self, id: PublisherId, message: &Message, count: usize) -> Result<(), HomeError> {
         let kind = if message.video { TrackKind::Video } else { TrackKind::Audio };
-        let (mut at, length) = (0, message.body.len());
-        while at < length {
+        let (mut at, mut sent, length) = (0, 0, message.body.len());
+        while at < length && sent < count {
+            sent += 1;
             let piece = 1 + self.random.below(self.piece_bytes as u64) as usize;
             let end = (at + piece).min(length);
             let fragment = MediaFragment {
@@ -211,11 +221,13 @@ pub struct Viewer {
     /// Reads playlists only at every so many-th change; 0 is every one.
     pub skip: usize,
     skipped: usize,
-    /// Does not look.
-    pub blind: bool,
     pub faults: Vec<String>,
     /// Frames read, video and audio.
     pub samples: [u64; 2],
+    /// Notes when each picture is shown.
+    pub keep_presentations: bool,
+    /// In the order of decoding, in ticks.
+    pub presentations: Vec<u64>,
 }
 
 #[derive(Default)]
@@ -231,14 +243,13 @@ struct Rendition {
     /// Durations met, with how often, by track id.
     durations: BTreeMap<(u32, u32), u64>,
     newest_segment: Option<u64>,
+    /// When the pictures read since are shown, in ticks.
+    presentations: Vec<u64>,
     text: String,
 }
 
 impl Viewer {
     fn see(&mut self, view: &mut View, now: Now) {
-        if self.blind {
-            return;
-        }
         self.skipped += 1;
         if self.skipped <= self.skip {
             return;
@@ -253,10 +264,12 @@ impl Viewer {
         for uri in multivariant.media_uris() {
             let rendition = self.renditions.entry(uri.to_owned()).or_default();
             let mut faults = rendition.see(view, uri, now, &mut self.samples);
+            if self.keep_presentations {
+                self.presentations.append(&mut rendition.presentations);
+            }
             self.faults.append(&mut faults);
             if let Some(held) = rendition.full.held() {
-                let (session, name) = uri.split_once('/').expect("SESSION/RENDITION.m3u8");
-                debug_assert!(!session.is_empty());
+                let (_, name) = uri.split_once('/').expect("SESSION/RENDITION.m3u8");
                 snapshots.push((name.to_owned(), held.clone()));
             }
         }
@@ -387,7 +400,13 @@ impl Rendition {
                     }
                     let video = init.tracks.iter().any(|track| track.track_id == run.track_id && track.video);
                     samples[usize::from(!video)] += run.samples.len() as u64;
+                    let mut decode = run.base_decode_time;
                     for sample in &run.samples {
+                        if video {
+                            self.presentations
+                                .push(decode.saturating_add_signed(sample.composition_offset.into()));
+                        }
+                        decode += u64::from(sample.duration);
                         *self.durations.entry((run.track_id, sample.duration)).or_default() += 1;
                     }
                 }

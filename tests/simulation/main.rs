@@ -5,6 +5,9 @@
 mod support;
 
 mod captures;
+mod defects;
 mod encoders;
 mod harness;
+mod learning;
 mod lifecycle;
+mod replicas;
