@@ -382,6 +382,10 @@ const _: () = assert!(INITS_KEPT_MAX <= SEGMENTS_KEPT_MAX);
 /// has left the window stays for its promised time, so shrinking must begin before the bound.
 pub const RETAINED_SHRINK_PERCENT: u64 = 75;
 const _: () = assert!(RETAINED_SHRINK_PERCENT < 100);
+/// The window shrinks as well once what it lists, this many times, is more than a stream may keep: a
+/// segment stays for about two playlists' time after it left, so what was listed long cannot be let go.
+pub const RETAINED_PER_LISTED: u64 = 3;
+const _: () = assert!(RETAINED_PER_LISTED > 1);
 
 // HTTP connections ----------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::ingest::{FramesReceived, Ingest, IngestError, Step};
-use super::learning::{Learning, Learnt};
+use super::learning::{LearningSettings, Learnt};
 use super::live::{Live, LiveError, SessionSettings};
 use super::published::Published;
 use super::view::{View, Wake};
@@ -268,8 +268,16 @@ impl Home {
     pub fn attach(&mut self, id: PublisherId, now: Now) -> Result<(), HomeError> {
         debug_assert!(self.publisher.is_none());
         self.grace_until_us = None;
-        self.publisher =
-            Some(Publisher { id, ingest: Ingest::new(self.new_learning()), last_media_us: now.monotonic_us });
+        let settings = LearningSettings {
+            gop_ms: self.settings.gop_ms,
+            segment_target_ms: self.settings.wishes.segment_ms,
+        };
+        let for_session = self.live.is_some() || self.frozen.is_some();
+        self.publisher = Some(Publisher {
+            id,
+            ingest: Ingest::new(settings, for_session),
+            last_media_us: now.monotonic_us,
+        });
         if self.live.is_none() && self.view.window().current().is_some() {
             // Who comes now must not be sent into the session that has ended.
             self.emit(EventBody::Announce, now)?;
@@ -355,7 +363,7 @@ impl Home {
     /// When [`Home::handle_time`] wants to be called, monotonic microseconds.
     pub fn deadline_us(&self, now: Now) -> Option<u64> {
         let live = self.live.as_ref().and_then(Live::deadline_us);
-        let learning = self.publisher.as_ref().and_then(|publisher| publisher.ingest.deadline_us());
+        let learning = self.publisher.as_ref().and_then(|publisher| publisher.ingest.deadline_us(now));
         let retire = self
             .retiring
             .front()
@@ -401,34 +409,15 @@ impl Home {
         self.publisher = None;
     }
 
-    fn new_learning(&self) -> Learning {
-        let segment_ms = self.settings.wishes.segment_ms;
-        if self.live.is_some() || self.frozen.is_some() {
-            Learning::for_session(segment_ms)
-        } else {
-            Learning::new(self.settings.gop_ms, segment_ms)
-        }
-    }
-
     /// Follows what the ingest found out.
     fn advance(&mut self, step: Step, now: Now, pool: &mut BufferPool) -> Result<(), HomeError> {
         match step {
             Step::Continue => {}
-            Step::Relearn => {
-                self.close_live(true, now, pool)?;
-                let learning = self.new_learning();
-                if let Some(publisher) = &mut self.publisher {
-                    publisher.ingest.learn(learning);
-                }
-            }
+            Step::Relearn => self.close_live(true, now, pool)?,
             Step::NewSession => {
                 // What the close cannot list is lost with the session either way.
                 let _ = self.close_live(false, now, pool);
                 self.end_session(now, pool);
-                let learning = self.new_learning();
-                if let Some(publisher) = &mut self.publisher {
-                    publisher.ingest.learn(learning);
-                }
             }
             Step::Learnt(learnt) => self.learnt(*learnt, now, pool)?,
         }
@@ -479,9 +468,8 @@ impl Home {
 
     /// The values of an earlier session do not fit: learn what a new one needs, from the same frames.
     fn learn_again(&mut self, learnt: Learnt, now: Now, pool: &mut BufferPool) -> Result<(), HomeError> {
-        let learning = Learning::again(learnt, self.settings.gop_ms, self.settings.wishes.segment_ms);
         let Some(publisher) = &mut self.publisher else { return Ok(()) };
-        publisher.ingest.learn(learning);
+        publisher.ingest.learn_again(learnt);
         match publisher.ingest.handle_time(now) {
             Some(step) => self.advance(step, now, pool),
             None => Ok(()),

@@ -176,9 +176,7 @@ impl Live {
     /// A publisher came back, or goes on with other parameters, whose tracks [`Plan::fits`]: the same
     /// session goes on with a discontinuity. [`Live::close`] was called before.
     pub fn resume(&mut self, stream: &LearntStream, anchor_ms: i64) {
-        for (planned, learnt) in self.plan.tracks.iter_mut().zip(&stream.tracks) {
-            planned.cadence = learnt.cadence;
-        }
+        self.plan = self.plan.with_cadences(&stream.planned(self.renditions.len() < stream.tracks.len()));
         self.timeline.resume(&stream.cadences(), anchor_ms);
         self.segmenter.resume(&self.plan);
         self.wall_clock.step();

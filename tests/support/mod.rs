@@ -4,6 +4,7 @@
 // Each test is a crate of its own and uses a part of this.
 #![allow(dead_code, unused_imports)]
 
+pub mod encoder;
 pub mod http;
 pub mod mp4;
 pub mod playlist;
