@@ -258,8 +258,6 @@ pub const RECLAIM_DELAY_MS: u64 = 1_000;
 
 // API -----------------------------------------------------------------------------------------
 
-/// Bytes of a request body: the longest is a publish call.
-pub const API_BODY_BYTES_MAX: u64 = 16 * 1024;
 /// Characters of a stream key in a body, before it is parsed as a name.
 pub const API_STREAM_KEY_CHARS_MAX: usize = 3 * (NAME_SEGMENT_CHARS_MAX + 1);
 /// Codecs looked at when a session is described.
@@ -327,6 +325,9 @@ pub const WALL_CLOCK_BUCKETS: usize = 10;
 pub const DATE_SLEW_PPM_MAX: i64 = 500;
 /// and by how much at once, microseconds: players align renditions by dates to about 10 ms.
 pub const DATE_SLEW_US_MAX: i64 = 5000;
+/// How far a date may be off before it is moved at all, microseconds: a frame or two, which nobody sees,
+/// and what a connection's first burst of frames is commonly late by.
+pub const DATE_TOLERANCE_US: i64 = 50_000;
 /// How far a date may lie ahead of the clock when its segment opens, microseconds. It is listed with its
 /// first part, so a wish for parts of 100 ms, the least, still has nobody read a date to come.
 pub const DATE_AHEAD_US_MAX: i64 = 75_000;

@@ -170,9 +170,9 @@ export class Player {
       scriptMsPerReload: reloads > 0 ? Number((busy / reloads).toFixed(2)) : null,
       playlistParseMs: { p50: percentile(stats.parseMs, 50), p95: percentile(stats.parseMs, 95) },
       currentTime: Number(time.toFixed(2)),
-      fatal: [...stats.fatal, ...this.messages],
+      fatal: [...new Set([...stats.fatal, ...this.messages])].slice(0, 5),
       errors: stats.errors,
-      failed: failed.slice(0, 5),
+      failed: [...new Set(failed)].slice(0, 5),
     };
   }
 

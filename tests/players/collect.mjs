@@ -81,9 +81,9 @@ export async function startShaka(url) {
   const player = { fatal: [], errors: {}, parts: null, segments: null, parseMs: [], reloads: 0, latency: null };
   window.playerStats = player;
   const note = (error) => {
-    const name = `shaka ${error.category}.${error.code}`;
+    const name = error.code ? `shaka ${error.category}.${error.code}` : `shaka: ${error.message ?? error}`;
     player.errors[name] = (player.errors[name] ?? 0) + 1;
-    if (error.severity === 2) player.fatal.push(`${name}: ${JSON.stringify(error.data?.slice?.(0, 3))}`);
+    if (error.severity === 2) player.fatal.push(`${name}: ${JSON.stringify(error.data?.slice?.(0, 2))}`);
   };
   const video = document.querySelector('video');
   window.shaka.polyfill.installAll();
