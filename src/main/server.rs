@@ -16,6 +16,7 @@ use rapidrtmp::media::StreamName;
 use rapidrtmp::metrics::Registry;
 use rapidrtmp::pages::{PlayerScript, ScriptError, content_security_policy};
 use rapidrtmp::secret::Secret;
+use rapidrtmp::shard::admission::Seats;
 use rapidrtmp::shard::serve::{Running, ServeOptions};
 use rapidrtmp::shard::service::Setup;
 use rapidrtmp::shard::{self, BoundListener, Plan, PreflightError, ShardEnded, StartError, preflight};
@@ -147,6 +148,7 @@ pub fn serve(flags: &ServeFlags) -> Result<(), Failure> {
         rtmp_port: rtmp_address.port(),
         public_url: public_url.clone(),
         draining: AtomicBool::new(false),
+        seats: Seats::default(),
     };
     let shards_count = plan.shards_count;
     let config = Arc::new(config);

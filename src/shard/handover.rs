@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use super::Socket;
+use super::admission::Seat;
 use super::publisher::Publishing;
 use super::service::Service;
 use crate::rtmp::{PublishRequest, ServerSession};
@@ -18,6 +19,8 @@ pub struct Handover {
     pub request: Box<PublishRequest>,
     /// Received and not yet read by the session.
     pub unread: Vec<u8>,
+    /// Its place among the connections of the process.
+    pub seat: Seat,
 }
 
 impl Handover {
@@ -26,12 +29,13 @@ impl Handover {
         let socket = match Socket::from_fd(&service.shard, self.descriptor) {
             Ok(socket) => socket,
             Err(error) => {
+                service.metrics.rtmp_disconnects.inc();
                 tracing::warn!(stream = %self.request.name, "a publisher was lost on its way home: {error}");
                 return;
             }
         };
         let publishing =
-            Publishing::new(Rc::clone(service), socket, *self.session, *self.request, self.unread);
+            Publishing::new(Rc::clone(service), socket, *self.session, *self.request, self.unread, self.seat);
         service.shard.spawn("publisher", publishing.run());
     }
 }

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 
 use super::Socket;
-use super::admission::Place;
+use super::admission::{Place, Seat};
 use super::handover::Handover;
 use super::service::Service;
 use super::streams::{EndedBy, PublisherHere, Stream, home_of};
@@ -74,7 +74,7 @@ impl Arriving {
         match self.until_publish().await {
             Ok((request, unread)) => self.go_home(request, unread),
             Err(end) => {
-                let _ = flush(&self.socket, &mut self.session);
+                farewell(&self.service, &self.socket, &mut self.session).await;
                 let service = &self.service;
                 service.metrics.rtmp_disconnects.inc();
                 tracing::info!(peer = %self.address, "rtmp connection ended before publish: {end}");
@@ -119,7 +119,7 @@ impl Arriving {
             }
             flush(&self.socket, &mut self.session)?;
             if let Some((request, unread)) = found? {
-                self.check_token(&request).await?;
+                self.check_token(&request)?;
                 return Ok((request, unread));
             }
             budget.spend_bytes(count).await;
@@ -127,10 +127,10 @@ impl Arriving {
     }
 
     /// The token must name this stream; a failure costs its address a wait.
-    async fn check_token(&mut self, request: &PublishRequest) -> Result<(), End> {
+    fn check_token(&mut self, request: &PublishRequest) -> Result<(), End> {
         let service = Rc::clone(&self.service);
         if service.is_draining() {
-            return self.refuse(Refusal::Denied, "the server is stopping").await;
+            return self.refuse(Refusal::Denied, "the server is stopping");
         }
         if service.config().auth.open {
             return Ok(());
@@ -139,12 +139,8 @@ impl Arriving {
         let wait_us = service.backoff.borrow().wait_us(self.address, now.monotonic_us);
         if let Some(wait_us) = wait_us {
             service.metrics.refused.of(RefusedBecause::Backoff).inc();
-            return self
-                .refuse(
-                    Refusal::Denied,
-                    &format!("too many failed attempts, wait {} s", wait_us / 1_000_000 + 1),
-                )
-                .await;
+            let wait_s = wait_us / 1_000_000 + 1;
+            return self.refuse(Refusal::Denied, &format!("too many failed attempts, wait {wait_s} s"));
         }
         let presented = request.token.as_ref().map_or("", |token| token.expose());
         match service.setup.tokens.verify(presented, request.name.as_str(), now.unix_us / 1_000_000) {
@@ -155,28 +151,32 @@ impl Arriving {
             Err(error) => {
                 service.backoff.borrow_mut().failed(self.address, now.monotonic_us);
                 service.metrics.refused.of(RefusedBecause::Credentials).inc();
-                self.refuse(Refusal::Denied, &error.to_string()).await
+                self.refuse(Refusal::Denied, &error.to_string())
             }
         }
     }
 
-    async fn refuse(&mut self, refusal: Refusal, text: &str) -> Result<(), End> {
+    fn refuse(&mut self, refusal: Refusal, text: &str) -> Result<(), End> {
         self.session.reject_publish(refusal, text);
-        farewell(&self.service, &self.socket, &mut self.session).await;
         Err(End::Refused(text.to_owned()))
     }
 
     fn go_home(self, request: Box<PublishRequest>, unread: Vec<u8>) {
         let Self { service, socket, session, address, place } = self;
-        drop(place);
+        let seat = place.into_seat();
         let home = home_of(&request.name, service.shard.shards_count());
         if home == service.shard.index() {
-            let publishing = Publishing::new(Rc::clone(&service), socket, session, *request, unread);
+            let publishing = Publishing::new(Rc::clone(&service), socket, session, *request, unread, seat);
             service.shard.spawn("publisher", publishing.run());
             return;
         }
-        let handover =
-            Box::new(Handover { descriptor: socket.into_fd(), session: Box::new(session), request, unread });
+        let handover = Box::new(Handover {
+            descriptor: socket.into_fd(),
+            session: Box::new(session),
+            request,
+            unread,
+            seat,
+        });
         if let Err(lost) = service.hand_over(home, handover) {
             service.metrics.rtmp_disconnects.inc();
             tracing::warn!(stream = %lost.request.name, peer = %address, "publisher dropped: the inbox of its stream's home is full");
@@ -194,6 +194,42 @@ pub struct Publishing {
     address: IpAddr,
     id: PublisherId,
     ended: Rc<Cell<Option<EndedBy>>>,
+    /// Held to the end: whoever is allowed to publish still is a connection.
+    _seat: Seat,
+}
+
+/// What a publisher has at its stream's home. Dropped, it leaves, however its task ended.
+struct Attached {
+    service: Rc<Service>,
+    stream: Rc<Stream>,
+    id: PublisherId,
+    departure: Departure,
+}
+
+impl Attached {
+    fn new(service: &Rc<Service>, stream: Rc<Stream>, id: PublisherId) -> Self {
+        service.metrics.active_publishers.inc();
+        Self { service: Rc::clone(service), stream, id, departure: Departure::Lost }
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        self.service.metrics.active_publishers.dec();
+        if self.service.is_exiting() {
+            // The shard is being taken apart; its streams were ended by the drain.
+            return;
+        }
+        let (id, departure, now) = (self.id, self.departure, self.service.shard.now());
+        // A failure was logged where it happened; the stream is left either way.
+        let _ = self.service.at_home(&self.stream, |here, pool| {
+            if here.publisher.as_ref().is_some_and(|publisher| publisher.id == id) {
+                here.publisher = None;
+            }
+            here.home.detach(id, departure, now, pool);
+            Ok(())
+        });
+    }
 }
 
 impl Publishing {
@@ -204,43 +240,42 @@ impl Publishing {
         session: ServerSession,
         request: PublishRequest,
         unread: Vec<u8>,
+        seat: Seat,
     ) -> Self {
         let address = socket.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
         let id = PublisherId(service.next_publisher());
-        Self { service, socket: Rc::new(socket), session, request, unread, address, id, ended: Rc::default() }
+        let (socket, ended) = (Rc::new(socket), Rc::default());
+        Self { service, socket, session, request, unread, address, id, ended, _seat: seat }
     }
 
     /// Serves it to its end.
     pub async fn run(mut self) {
         let name = self.request.name.clone();
         let end = match self.claim().await {
-            Ok(stream) => {
+            Ok(mut attached) => {
                 tracing::info!(stream = %name, peer = %self.address, encoder = %self.request.encoder, "publishing");
-                self.service.metrics.active_publishers.inc();
-                let (end, departure) = self.publish(&stream).await;
-                self.leave(&stream, departure);
-                self.service.metrics.active_publishers.dec();
-                end
+                self.publish(&mut attached).await
             }
             Err(end) => end,
         };
         if matches!(end, End::By(_)) {
             self.session.stop(&end.to_string());
-            farewell(&self.service, &self.socket, &mut self.session).await;
-        } else {
-            let _ = flush(&self.socket, &mut self.session);
         }
+        farewell(&self.service, &self.socket, &mut self.session).await;
         self.service.metrics.rtmp_disconnects.inc();
         tracing::info!(stream = %name, peer = %self.address, received_bytes = self.session.received_bytes(), "publisher ended: {end}");
     }
 
     /// Waits for the key to be free, or refuses.
-    async fn claim(&mut self) -> Result<Rc<Stream>, End> {
+    async fn claim(&mut self) -> Result<Attached, End> {
         let since_us = self.service.shard.now().monotonic_us;
         loop {
             let now = self.service.shard.now();
+            if self.service.is_draining() {
+                return self.refuse(Refusal::Denied, "the server is stopping");
+            }
             let Some(stream) = self.service.home_stream(&self.request.name) else {
-                return self.refuse(Refusal::Denied, "too many streams").await;
+                return self.refuse(Refusal::Denied, "too many streams");
             };
             let id = self.id;
             let here = PublisherHere {
@@ -267,12 +302,12 @@ impl Publishing {
             });
             match answer {
                 Ok(Challenge::Free | Challenge::TakeOver) => {
+                    let attached = Attached::new(&self.service, stream, id);
                     self.session.accept_publish(now);
-                    flush(&self.socket, &mut self.session)?;
-                    return Ok(stream);
+                    return Ok(attached);
                 }
                 Ok(Challenge::Busy) => {
-                    return self.refuse(Refusal::BadName, "somebody else is publishing this stream").await;
+                    return self.refuse(Refusal::BadName, "somebody else is publishing this stream");
                 }
                 Ok(Challenge::Wait) => {
                     if self.socket.is_hung_up() {
@@ -285,44 +320,39 @@ impl Publishing {
         }
     }
 
-    async fn refuse<T>(&mut self, refusal: Refusal, text: &str) -> Result<T, End> {
+    fn refuse<T>(&mut self, refusal: Refusal, text: &str) -> Result<T, End> {
         self.session.reject_publish(refusal, text);
-        farewell(&self.service, &self.socket, &mut self.session).await;
         Err(End::Refused(text.to_owned()))
     }
 
-    async fn publish(&mut self, stream: &Rc<Stream>) -> (End, Departure) {
-        let unread = std::mem::take(&mut self.unread);
-        let mut departure = Departure::Lost;
+    async fn publish(&mut self, attached: &mut Attached) -> End {
         let mut budget = self.service.shard.budget();
-        let mut first = Some(unread);
+        let unread = std::mem::take(&mut self.unread);
+        let mut received = self.digest(&unread, attached).map(|()| unread.len());
         loop {
-            let ended = match first.take() {
-                Some(unread) => self.digest(&unread, stream, &mut departure),
-                None => match self.receive(stream, &mut departure).await {
-                    Ok(count) => {
-                        budget.spend_bytes(count).await;
-                        Ok(())
-                    }
-                    Err(end) => Err(end),
-                },
-            };
             if let Some(by) = self.ended.get() {
-                return (End::By(by), departure);
+                return End::By(by);
             }
-            if let Err(end) = ended {
-                return (end, departure);
-            }
-            if departure == Departure::Unpublished {
-                return (End::Closed, departure);
+            let count = match received {
+                Ok(count) => count,
+                Err(end) => return end,
+            };
+            if attached.departure == Departure::Unpublished {
+                return End::Closed;
             }
             if let Err(error) = flush(&self.socket, &mut self.session) {
-                return (error.into(), departure);
+                return error.into();
             }
+            budget.spend_bytes(count).await;
+            received = self.receive(attached).await;
         }
     }
 
-    async fn receive(&mut self, stream: &Rc<Stream>, departure: &mut Departure) -> Result<usize, End> {
+    async fn receive(&mut self, attached: &mut Attached) -> Result<usize, End> {
+        if self.ended.get().is_some() {
+            // The deadline that told so is not to be set anew.
+            return Ok(0);
+        }
         match self.session.deadline_us() {
             Some(deadline_us) => self.socket.set_deadline(deadline_us),
             None => self.socket.clear_deadline(),
@@ -330,7 +360,7 @@ impl Publishing {
         let socket = Rc::clone(&self.socket);
         let received = socket
             .recv(|bytes| {
-                let digested = self.digest(bytes, stream, departure);
+                let digested = self.digest(bytes, attached);
                 (bytes.len(), digested)
             })
             .await;
@@ -347,11 +377,12 @@ impl Publishing {
     }
 
     /// Feeds received bytes through the session into the stream.
-    fn digest(&mut self, bytes: &[u8], stream: &Rc<Stream>, departure: &mut Departure) -> Result<(), End> {
+    fn digest(&mut self, bytes: &[u8], attached: &mut Attached) -> Result<(), End> {
         let (id, session) = (self.id, &mut self.session);
         let now = self.service.shard.now();
         self.service.metrics.rtmp_bytes_received.inc_by(bytes.len() as u64);
         let mut input = bytes;
+        let Attached { stream, departure, .. } = attached;
         let digested = self.service.at_home(stream, |here, pool| {
             loop {
                 match session.poll(&mut input, now) {
@@ -375,18 +406,6 @@ impl Publishing {
             Err(failure) => Err(End::Session(failure.to_string())),
         }
     }
-
-    fn leave(&self, stream: &Rc<Stream>, departure: Departure) {
-        let (id, now) = (self.id, self.service.shard.now());
-        // A failure was logged where it happened; the stream is left either way.
-        let _ = self.service.at_home(stream, |here, pool| {
-            if here.publisher.as_ref().is_some_and(|publisher| publisher.id == id) {
-                here.publisher = None;
-            }
-            here.home.detach(id, departure, now, pool);
-            Ok(())
-        });
-    }
 }
 
 /// Sends what the session has to say, as far as the socket takes it: a client that does not read must
@@ -404,18 +423,18 @@ fn flush(socket: &Socket, session: &mut ServerSession) -> io::Result<()> {
     }
 }
 
-/// Sends the last words and gives the peer a moment to read them: a close with unread input resets the
-/// connection, and the reason would be lost.
+/// Sends the last words, if there are any, and gives the peer a moment to read them: a close with unread
+/// input resets the connection, and the reason would be lost.
 async fn farewell(service: &Service, socket: &Socket, session: &mut ServerSession) {
-    let now_us = service.shard.now().monotonic_us;
-    if flush(socket, session).is_err() {
+    let has_words = !session.output().is_empty();
+    if flush(socket, session).is_err() || !has_words {
         return;
     }
     let _ = socket.shutdown(std::net::Shutdown::Write);
-    socket.set_deadline(now_us + RTMP_FAREWELL_US);
-    while socket.recv(<[u8]>::len).await.is_ok_and(|count| count > 0) {
-        if service.shard.now().monotonic_us > now_us + RTMP_FAREWELL_US {
-            return;
-        }
+    // Absolute: who goes on sending is cut off all the same.
+    socket.set_deadline(service.shard.now().monotonic_us + RTMP_FAREWELL_US);
+    let mut budget = service.shard.budget();
+    while let Ok(count @ 1..) = socket.recv(<[u8]>::len).await {
+        budget.spend_bytes(count).await;
     }
 }

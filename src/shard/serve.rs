@@ -171,7 +171,7 @@ async fn accept_rtmp(service: Rc<Service>, mut listener: Listener) {
         let limits = service.config().rtmp.clone();
         let place = service.connections.rtmp.enter(
             peer.ip(),
-            share_of(limits.connections_max, &service),
+            limits.connections_max as usize,
             limits.connections_per_address_max as usize,
         );
         match place {
@@ -193,7 +193,7 @@ async fn accept_http(service: Rc<Service>, mut listener: Listener) {
         let limits = service.config().http.clone();
         let place = service.connections.http.enter(
             peer.ip(),
-            share_of(limits.connections_max, &service),
+            limits.connections_max as usize,
             // 0 is no limit: a cache is one address with very many viewers.
             match limits.connections_per_address_max {
                 0 => usize::MAX,
@@ -218,11 +218,6 @@ async fn accepted(listener: &mut Listener) -> Option<(super::Socket, SocketAddr)
             None
         }
     }
-}
-
-/// This shard's share of a bound of the process.
-fn share_of(all_max: u32, service: &Service) -> usize {
-    (all_max as usize).div_ceil(service.shard.shards_count())
 }
 
 fn count_refused(service: &Service, refused: super::admission::Refused) {

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 
+use super::admission::{Connections, Seat, Seats};
 use super::books::ShardBooks;
 use super::handover::Handover;
 use super::streams::{EndedBy, Follower, HomeHere, Shared, Stream, Streams, home_of};
@@ -81,6 +82,8 @@ pub struct Setup {
     pub public_url: String,
     /// Set when the server is about to end.
     pub draining: AtomicBool,
+    /// Places for connections and streams.
+    pub seats: Seats,
 }
 
 /// One shard's part in the service.
@@ -98,7 +101,7 @@ pub struct Service {
     /// Addresses that guessed tokens.
     pub backoff: RefCell<Backoff>,
     /// Connections by address and in all.
-    pub connections: super::admission::Connections,
+    pub connections: Connections,
     config: RefCell<Arc<Config>>,
     mesh: MeshSender<Message>,
     records: RefCell<HashMap<Box<str>, StreamRecord>>,
@@ -124,6 +127,7 @@ impl Service {
         mesh: MeshSender<Message>,
         records: HashMap<Box<str>, StreamRecord>,
     ) -> Rc<Self> {
+        let connections = Connections::new(&setup.seats);
         Rc::new(Self {
             shard: shard.clone(),
             setup,
@@ -131,7 +135,7 @@ impl Service {
             streams: Streams::default(),
             pool: RefCell::new(BufferPool::new(PART_POOL_IDLE_BYTES_MAX)),
             backoff: RefCell::new(Backoff::new()),
-            connections: super::admission::Connections::default(),
+            connections,
             config: RefCell::new(config),
             mesh,
             records: RefCell::new(records),
@@ -170,6 +174,11 @@ impl Service {
     /// True while the server ends.
     pub fn is_draining(&self) -> bool {
         self.setup.draining.load(Ordering::Relaxed)
+    }
+
+    /// True once the shard was told to end.
+    pub fn is_exiting(&self) -> bool {
+        self.exiting.get()
     }
 
     /// Completes when the shard is told to end.
@@ -250,10 +259,7 @@ impl Service {
             return Some(stream);
         }
         let config = self.config();
-        let streams_max = config.ingest.streams_max as usize;
-        if self.streams.here_count() >= streams_max.div_ceil(self.shard.shards_count()) {
-            return None;
-        }
+        let seat = Seat::take(&self.setup.seats.streams, config.ingest.streams_max as usize)?;
         let mut random = [0; 2];
         // Without randomness the milliseconds alone name the epoch.
         let _ = getrandom::fill(&mut random);
@@ -265,7 +271,7 @@ impl Service {
             record.as_ref(),
             self.shard.now(),
         );
-        let stream = Rc::new(Stream::at_home(&self.shard, home));
+        let stream = Rc::new(Stream::at_home(&self.shard, home, seat));
         self.streams.insert(Rc::clone(&stream));
         self.streams.up(Arc::clone(&stream.shared));
         self.metrics.active_streams.inc();
@@ -288,7 +294,9 @@ impl Service {
         stream: &Rc<Stream>,
         act: impl FnOnce(&mut HomeHere, &mut BufferPool) -> Result<R, HomeFailure>,
     ) -> Result<R, HomeFailure> {
-        let Some(here) = stream.home() else { return Err(HomeFailure::NotHere) };
+        let Some(here) = stream.home().filter(|_| !stream.is_abandoned.get()) else {
+            return Err(HomeFailure::NotHere);
+        };
         let acted = catch_unwind(AssertUnwindSafe(|| {
             let mut here = here.borrow_mut();
             let result = act(&mut here, &mut self.pool.borrow_mut());
@@ -364,6 +372,7 @@ impl Service {
     /// A core that panicked: its viewers get 404, its publisher is closed, and who publishes next begins
     /// a new epoch above its numbers.
     fn abandon(&self, stream: &Rc<Stream>) {
+        stream.is_abandoned.set(true);
         if let Some(here) = stream.home()
             && let Some(publisher) = &here.borrow().publisher
         {

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::admission::Seat;
 use super::books::StreamBooks;
 use super::{Parked, Shard, Socket};
 use crate::api::StreamDetails;
@@ -84,6 +85,8 @@ pub struct Stream {
     parked: Vec<[Parked; 2]>,
     /// When the home wants to be called, monotonic microseconds; `u64::MAX` for never.
     pub deadline_us: Cell<u64>,
+    /// Its core panicked: whoever still holds it is not to touch it.
+    pub is_abandoned: Cell<bool>,
     /// When a viewer here last asked for something.
     pub used_us: Cell<u64>,
     viewers: ViewerCount,
@@ -105,6 +108,8 @@ pub struct HomeHere {
     pub publisher: Option<PublisherHere>,
     /// What of its counters the metrics have already.
     pub books: StreamBooks,
+    /// Its place among the streams of the process.
+    _seat: Seat,
 }
 
 /// A shard that follows a stream.
@@ -120,7 +125,7 @@ pub struct Follower {
 pub struct PublisherHere {
     /// Its name at the home.
     pub id: PublisherId,
-    /// Shut down for reading to wake and end it.
+    /// Its deadline is what wakes and ends it.
     pub socket: Rc<Socket>,
     /// Why it was ended, for its log line.
     pub ended: Rc<Cell<Option<EndedBy>>>,
@@ -161,16 +166,22 @@ impl PublisherHere {
     /// Ends the connection: its task wakes and finds why.
     pub fn end(&self, by: EndedBy) {
         self.ended.set(Some(by));
-        // A socket that is gone already has ended.
-        let _ = self.socket.shutdown(std::net::Shutdown::Read);
+        // Not shut down: what it still sends is to be read, or its last words would be lost by a reset.
+        self.socket.set_deadline(0);
     }
 }
 
 impl Stream {
     /// A stream whose home is this shard.
-    pub fn at_home(shard: &Shard, home: Home) -> Self {
+    pub fn at_home(shard: &Shard, home: Home, seat: Seat) -> Self {
         let shared = Shared::new(home.name().clone(), Arc::clone(home.published()), shard.shards_count());
-        let here = HomeHere { home, followers: Vec::new(), publisher: None, books: StreamBooks::default() };
+        let here = HomeHere {
+            home,
+            followers: Vec::new(),
+            publisher: None,
+            books: StreamBooks::default(),
+            _seat: seat,
+        };
         Self::new(shard, Arc::new(shared), Role::Home(Box::new(RefCell::new(here))))
     }
 
@@ -186,6 +197,7 @@ impl Stream {
             role,
             parked: (0..RENDITIONS_MAX).map(|_| lists()).collect(),
             deadline_us: Cell::new(u64::MAX),
+            is_abandoned: Cell::new(false),
             used_us: Cell::new(shard.now().monotonic_us),
             viewers: ViewerCount::default(),
         }
@@ -334,11 +346,6 @@ impl Streams {
     /// Every stream with state here.
     pub fn all_here(&self) -> Vec<Rc<Stream>> {
         self.here.borrow().values().cloned().collect()
-    }
-
-    /// How many have state here.
-    pub fn here_count(&self) -> usize {
-        self.here.borrow().len()
     }
 
     /// Calls `visit` for those with state here; it must not add or remove any.
