@@ -390,6 +390,9 @@ pub const HTTP_PIPELINED_BYTES_MAX: usize = 16 * 1024;
 const _: () = assert!(HTTP_PIPELINED_BYTES_MAX > HTTP_HEAD_BYTES_MAX);
 /// Microseconds that a viewer may take no byte of a response.
 pub const HTTP_SEND_STALL_US_MAX: u64 = 10_000_000;
+/// Bytes a second that a viewer takes of a response at least, on average: an eighth of the leanest stream
+/// worth watching. A slower one would keep media in memory long after its retention.
+pub const HTTP_SEND_BYTES_PER_S_MIN: u64 = 8 * 1024;
 /// Microseconds that a closed connection may take to read its last response.
 pub const HTTP_CLOSE_US: u64 = 2_000_000;
 /// Slices of a gathering send that need no allocation: the head and a segment of parts.

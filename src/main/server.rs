@@ -149,6 +149,7 @@ pub fn serve(flags: &ServeFlags) -> Result<(), Failure> {
         public_url: public_url.clone(),
         draining: AtomicBool::new(false),
         seats: Seats::default(),
+        faults: None,
     };
     let shards_count = plan.shards_count;
     let config = Arc::new(config);

@@ -9,6 +9,7 @@ pub mod admission;
 mod books;
 mod calls;
 pub mod deadline;
+pub mod fault;
 pub mod handover;
 pub mod listener;
 pub mod mesh;

@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use super::Socket;
 use super::admission::{Place, Seat};
+use super::fault::FaultAt;
 use super::handover::Handover;
 use super::service::Service;
 use super::streams::{EndedBy, PublisherHere, Stream, home_of};
@@ -383,7 +384,10 @@ impl Publishing {
         self.service.metrics.rtmp_bytes_received.inc_by(bytes.len() as u64);
         let mut input = bytes;
         let Attached { stream, departure, .. } = attached;
-        let digested = self.service.at_home(stream, |here, pool| {
+        self.service.fault(FaultAt::Publisher, stream.shared.name.as_str());
+        let service = &self.service;
+        let digested = service.at_home(stream, |here, pool| {
+            service.fault(FaultAt::Media, stream.shared.name.as_str());
             loop {
                 match session.poll(&mut input, now) {
                     Ok(Some(Event::Media(fragment))) => here.home.media(id, &fragment, now, pool)?,
