@@ -1,14 +1,17 @@
 //! What the integration tests share: the real server, real publishers, an HTTP client and strict
-//! checkers, none of which uses the code under test.
+//! checkers, none of which uses the code under test; but for two helpers, `in_process` and
+//! `rtmp_publisher`, which are made of it.
 
 // Each test is a crate of its own and uses a part of this.
 #![allow(dead_code, unused_imports)]
 
 pub mod http;
+pub mod in_process;
 pub mod mp4;
 pub mod playlist;
 pub mod publisher;
 pub mod replay;
+pub mod rtmp_publisher;
 pub mod server;
 
 use std::io::Read;
