@@ -1,6 +1,10 @@
 //! The connection layer over real sockets, with one shard and with two: viewers and publishers that do
 //! what they should not, replicas that fall behind, and faults on purpose.
 
+#[path = "../support/in_process.rs"]
+mod in_process;
+#[path = "../support/rtmp_publisher.rs"]
+mod rtmp_publisher;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -9,12 +13,12 @@ mod publishers;
 mod replicas;
 mod viewers;
 
+use rtmp_publisher::Running;
 use std::net::SocketAddr;
 use std::time::Duration;
 use support::http::{Client, Response, resolve};
 use support::playlist::{Media, parse_media};
 use support::publisher::wait_until_playable;
-use support::rtmp_publisher::Running;
 use support::server::{Options, Server};
 
 /// Generous: an unoptimized server on a shared machine.

@@ -1,8 +1,8 @@
 //! HTTP connections that pipeline, drip, hang up, half-ask and do not read.
 
+use crate::rtmp_publisher::{RtmpPublisher, Running};
 use crate::support::http::{Client, resolve};
 use crate::support::poll_until;
-use crate::support::rtmp_publisher::{RtmpPublisher, Running};
 use crate::support::server::{Options, Server};
 use crate::{
     NOISE, Stage, get, media, memory_kib, newest_segment, next_part, next_segment, playable,

@@ -1,6 +1,6 @@
 //! The server's shards in this process, on ports of their own: for faults that no peer can cause.
 
-use super::http::Client;
+use crate::support::http::Client;
 use rapidrtmp::auth::{AdminKey, Tokens};
 use rapidrtmp::config::Config;
 use rapidrtmp::control::ControlThread;

@@ -1,17 +1,15 @@
 //! What the integration tests share: the real server, real publishers, an HTTP client and strict
-//! checkers, none of which uses the code under test; but for two helpers, `in_process` and
-//! `rtmp_publisher`, which are made of it.
+//! checkers, none of which uses the code under test. `in_process` and `rtmp_publisher` beside them are
+//! made of it, so each test that wants them says so.
 
 // Each test is a crate of its own and uses a part of this.
 #![allow(dead_code, unused_imports)]
 
 pub mod http;
-pub mod in_process;
 pub mod mp4;
 pub mod playlist;
 pub mod publisher;
 pub mod replay;
-pub mod rtmp_publisher;
 pub mod server;
 
 use std::io::Read;

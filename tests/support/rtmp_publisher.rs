@@ -1,6 +1,9 @@
 //! A publisher of synthetic frames in real time: 30 pictures a second of H.264 and AAC at 48 kHz, made of
 //! nothing but headers and a counter, so that a hundred of them cost a test no encoder.
 
+// Each test uses a part of this.
+#![allow(dead_code)]
+
 use rapidrtmp::media::TrackKind;
 use rapidrtmp::rtmp::{ClientConfig, ClientError, ClientEvent, ClientSession, HANDSHAKE_RANDOM_BYTES};
 use std::io::{self, Read, Write};
