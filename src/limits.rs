@@ -253,8 +253,6 @@ pub const LEARNING_CADENCE_US_MAX: u64 = 1_000_000;
 pub const FILL_ROUNDS_MAX: usize = 4;
 /// Milliseconds of sound kept while the first picture is awaited.
 pub const LEARNING_AUDIO_LEAD_MS: i64 = 2_000;
-/// A publisher without media for this long, microseconds, yields its key to a second one with a valid token.
-pub const TAKEOVER_SILENCE_US: u64 = 2_000_000;
 /// Milliseconds after which retired media is offered to the buffer pool: every shard has let go of it by then.
 pub const RECLAIM_DELAY_MS: u64 = 1_000;
 
@@ -329,6 +327,12 @@ pub const WALL_CLOCK_BUCKETS: usize = 10;
 pub const DATE_SLEW_PPM_MAX: i64 = 500;
 /// and by how much at once, microseconds: players align renditions by dates to about 10 ms.
 pub const DATE_SLEW_US_MAX: i64 = 5000;
+/// How far a date may be off before it is moved at all, microseconds: a frame or two, which nobody sees,
+/// and what a connection's first burst of frames is commonly late by.
+pub const DATE_TOLERANCE_US: i64 = 50_000;
+/// How far a date may lie ahead of the clock when its segment opens, microseconds. It is listed with its
+/// first part, so a wish for parts of 100 ms, the least, still has nobody read a date to come.
+pub const DATE_AHEAD_US_MAX: i64 = 75_000;
 /// Milliseconds of a part above which a stream is refused: a publisher of less than one frame in
 /// five seconds is no live video.
 pub const PART_TARGET_MS_MAX: u32 = 5000;
@@ -410,6 +414,10 @@ pub const SERVICE_TICK_US: u64 = 5_000;
 pub const STATUS_EVERY_US: u64 = 1_000_000;
 /// Microseconds without a request after which a shard no longer follows a stream.
 pub const FOLLOW_IDLE_US: u64 = 30_000_000;
+/// Milliseconds that a request waits for the snapshot of a stream that its shard begins to follow. It comes
+/// with the next turn of the home's shard; a lost one is asked for again at the second status.
+pub const FOLLOW_WAIT_MS_MAX: u64 = 4_000;
+const _: () = assert!(FOLLOW_WAIT_MS_MAX * 1000 > 2 * STATUS_EVERY_US);
 /// Microseconds between two looks of a second publisher at the first.
 pub const CHALLENGE_POLL_US: u64 = 50_000;
 /// Microseconds that a refused publisher gets to read why.

@@ -69,7 +69,7 @@ fn a_sound_playlist_breaks_nothing() {
     assert_eq!(media.hinted_part(), Some("4034.m4s"));
     assert_eq!(media.segments[5].parts.len(), 4);
     assert_eq!(media.complete_duration(), Duration::from_secs(16));
-    assert_eq!(advance_part_limit(Duration::from_millis(334)), 9);
+    assert_eq!(advance_part_limit(Duration::from_millis(334)), 8);
     assert_eq!(advance_part_limit(Duration::from_secs(1)), 3);
     let ended = text.split("#EXT-X-PROGRAM-DATE-TIME:2026-11-22T10:33:36").next().expect("the complete part");
     assert_eq!(broken(&format!("{ended}#EXT-X-ENDLIST\n")), []);

@@ -24,6 +24,8 @@ struct Case {
     video: Option<(u64, &'static str)>,
     /// Samples a second.
     audio_rate_hz: Option<u64>,
+    /// Gaps that the encoder itself leaves in its sound.
+    audio_gaps_max: usize,
 }
 
 #[test]
@@ -63,6 +65,7 @@ fn cases() -> Vec<Case> {
         publish: Box::new(move |url| source.publish(url)),
         video,
         audio_rate_hz,
+        audio_gaps_max: 0,
     };
     let frames = u64::from(SECONDS) * 30;
     let source = Source { seconds, ..Source::default() };
@@ -112,7 +115,9 @@ fn gstreamer(name: &'static str, sink: &'static str) -> Case {
         command.args(pipeline.split_whitespace().map(|word| word.replace("URL", url)));
         Publisher::start(command)
     };
-    Case { name, publish: Box::new(publish), video: Some((frames, "30/1")), audio_rate_hz: Some(44_100) }
+    let video = Some((frames, "30/1"));
+    // A live source may skip while its pipeline starts.
+    Case { name, publish: Box::new(publish), video, audio_rate_hz: Some(44_100), audio_gaps_max: 1 }
 }
 
 /// The static ffmpeg of the wheel that `tests/run install` puts beside the tests.
@@ -153,7 +158,7 @@ fn probe(case: &Case, url: &str) -> Vec<String> {
         _ => {}
     }
     match (stream("audio"), case.audio_rate_hz) {
-        (Some(audio), Some(rate)) => faults.extend(audio_faults(&audio, &probed, rate)),
+        (Some(audio), Some(rate)) => faults.extend(audio_faults(&audio, &probed, rate, case.audio_gaps_max)),
         (found, expected) if found.is_some() != expected.is_some() => {
             faults.push(format!("audio {found:?}, expected {expected:?}"));
         }
@@ -174,11 +179,11 @@ fn video_faults(stream: &Value, probed: &Value, frames: u64, rate: &str) -> Vec<
             stream["codec_name"], stream["r_frame_rate"], stream["avg_frame_rate"]
         ));
     }
-    faults.extend(steps_faults(stream, probed, "video"));
+    faults.extend(steps_faults(stream, probed, "video", 0));
     faults
 }
 
-fn audio_faults(stream: &Value, probed: &Value, rate: u64) -> Vec<String> {
+fn audio_faults(stream: &Value, probed: &Value, rate: u64, gaps_max: usize) -> Vec<String> {
     let mut faults = Vec::new();
     if stream["codec_name"] != "aac" || number(&stream["sample_rate"]) != Some(rate) {
         faults.push(format!("{} at {}, not aac at {rate}", stream["codec_name"], stream["sample_rate"]));
@@ -189,12 +194,12 @@ fn audio_faults(stream: &Value, probed: &Value, rate: u64) -> Vec<String> {
     if count.abs_diff(expected) > 4 {
         faults.push(format!("{count} audio frames, about {expected} expected"));
     }
-    faults.extend(steps_faults(stream, probed, "audio"));
+    faults.extend(steps_faults(stream, probed, "audio", gaps_max));
     faults
 }
 
 /// Every packet lasts as long as the first, and the next one starts where it ends.
-fn steps_faults(stream: &Value, probed: &Value, kind: &str) -> Option<String> {
+fn steps_faults(stream: &Value, probed: &Value, kind: &str, gaps_max: usize) -> Option<String> {
     let packets: Vec<&Value> = probed["packets"]
         .as_array()
         .into_iter()
@@ -205,16 +210,19 @@ fn steps_faults(stream: &Value, probed: &Value, kind: &str) -> Option<String> {
     let steps: Vec<i64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
     let durations: Vec<i64> = packets.iter().filter_map(|packet| packet["duration"].as_i64()).collect();
     let first = *durations.first()?;
-    let odd = |list: &[i64]| list.iter().position(|step| *step != first).map(|at| (at, list[at]));
-    let complete = times.len() == packets.len() && durations.len() == packets.len();
-    if complete && odd(&steps).is_none() && odd(&durations).is_none() {
+    let odd = |list: &[i64]| -> Vec<(usize, i64)> {
+        list.iter().copied().enumerate().filter(|(_, step)| *step != first).collect()
+    };
+    let (steps, durations_odd) = (odd(&steps), odd(&durations));
+    // ffprobe does not know how long the first packet of sound alone lasts: it has yet to decode one.
+    let complete = times.len() == packets.len() && durations.len() + 1 >= packets.len();
+    let only_gaps = steps.iter().all(|(_, step)| *step > first) && steps.len() <= gaps_max;
+    if complete && only_gaps && durations_odd.len() <= steps.len() {
         return None;
     }
     Some(format!(
-        "{kind}: of {} packets of {first} ticks, the first odd step is {:?}, the first odd duration {:?}",
-        packets.len(),
-        odd(&steps),
-        odd(&durations)
+        "{kind}: of {} packets of {first} ticks, odd steps {steps:?}, odd durations {durations_odd:?}",
+        packets.len()
     ))
 }
 

@@ -16,11 +16,11 @@ use crate::hls::numbering::{FrozenSession, Numbering, StreamRecord};
 use crate::hls::window::EventError;
 use crate::hls::{EventBody, RenditionId, SessionId, StreamEvent, bandwidth};
 use crate::hls::{Plan, PlanError, Wishes};
-use crate::limits::{RECLAIM_DELAY_MS, TAKEOVER_SILENCE_US};
+use crate::limits::RECLAIM_DELAY_MS;
 use crate::media::{MediaRef, Now, StreamName, TrackKind};
 use crate::rtmp::{MediaFragment, StreamMetadata};
 
-/// Settings of a stream, from the configuration of the moment it is created.
+/// Settings of a stream. A session that runs keeps what it was planned with.
 #[derive(Debug, Clone, Copy)]
 pub struct HomeSettings {
     /// Wished part and segment lengths.
@@ -33,6 +33,8 @@ pub struct HomeSettings {
     pub unpublish_grace_us: u64,
     /// How long it waits for one whose connection just ended, microseconds.
     pub reconnect_grace_us: u64,
+    /// How long its publisher must have been silent for another to take its place, microseconds.
+    pub takeover_silence_us: u64,
 }
 
 /// Names a publisher within its stream's home.
@@ -183,6 +185,11 @@ impl Home {
         }
     }
 
+    /// New settings: of lengths and windows for the next session, of graces and silences from now on.
+    pub fn set_settings(&mut self, settings: HomeSettings) {
+        self.settings = settings;
+    }
+
     /// Frames received from this publisher and those before it.
     pub fn frames_received(&self) -> FramesReceived {
         let now =
@@ -245,7 +252,9 @@ impl Home {
         match &self.publisher {
             None => Challenge::Free,
             Some(publisher) if publisher.last_media_us > since_us => Challenge::Busy,
-            Some(publisher) if now.monotonic_us >= publisher.last_media_us + TAKEOVER_SILENCE_US => {
+            Some(publisher)
+                if now.monotonic_us >= publisher.last_media_us + self.settings.takeover_silence_us =>
+            {
                 Challenge::TakeOver
             }
             Some(_) => Challenge::Wait,
@@ -431,7 +440,12 @@ impl Home {
     }
 
     fn learnt(&mut self, learnt: Learnt, now: Now, pool: &mut BufferPool) -> Result<(), HomeError> {
-        let muxed = self.settings.session.muxed && learnt.stream.tracks.len() > 1;
+        // A session keeps its renditions, whatever the settings have become.
+        let muxed = match &self.live {
+            Some(live) => live.start().renditions.len() < live.plan().tracks.len(),
+            None => self.settings.session.muxed,
+        };
+        let muxed = muxed && learnt.stream.tracks.len() > 1;
         let planned = learnt.stream.planned(muxed);
         if let Some(live) = &mut self.live {
             let same_kinds = live.plan().tracks.iter().map(|track| track.kind).eq(learnt.stream.kinds());
@@ -481,8 +495,12 @@ impl Home {
     /// The frames of the learning go the way of all others.
     fn replay(&mut self, learnt: Learnt, now: Now, pool: &mut BufferPool) -> Result<(), HomeError> {
         let Some(live) = &mut self.live else { return Ok(()) };
+        // Dates follow when frames came, not when they are replayed; and the first date already knows how
+        // late the first burst of a connection was.
+        for frame in &learnt.frames {
+            live.handle_arrival(frame.timestamp_ms, frame.arrived);
+        }
         for frame in learnt.frames {
-            // Dates follow when frames came, not when they are replayed.
             live.frame_begins(&frame.begin, frame.timestamp_ms, frame.arrived, pool)?;
             live.frame_bytes(frame.begin.kind, &frame.bytes)?;
             live.frame_ends(frame.begin.kind, frame.idr, true, frame.arrived, pool)?;

@@ -240,6 +240,11 @@ impl Live {
         std::mem::take(&mut self.events)
     }
 
+    /// A frame of this timestamp came then: what the dates of segments are decided by.
+    pub fn handle_arrival(&mut self, timestamp_ms: i64, now: Now) {
+        self.wall_clock.handle_arrival(self.timeline.media_us(timestamp_ms), now);
+    }
+
     /// A frame's first bytes are here. `timestamp_ms` is unwrapped.
     ///
     /// # Errors
@@ -253,14 +258,14 @@ impl Live {
     ) -> Result<(), LiveError> {
         let Some(id) = self.track_of(begin.kind) else { return Ok(()) };
         self.track(id).frame = None;
-        self.wall_clock.handle_arrival(self.timeline.media_us(timestamp_ms), now);
+        self.handle_arrival(timestamp_ms, now);
         let mut placed = self.timeline.place(id, timestamp_ms, begin.composition_ms);
         if placed == Placed::Discontinuity {
             self.flush_held(now, pool)?;
             self.close(true, now, pool)?;
             self.timeline.rebase(timestamp_ms);
             self.wall_clock.step();
-            self.wall_clock.handle_arrival(self.timeline.media_us(timestamp_ms), now);
+            self.handle_arrival(timestamp_ms, now);
             placed = self.timeline.place(id, timestamp_ms, begin.composition_ms);
         }
         match placed {

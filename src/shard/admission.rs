@@ -1,65 +1,27 @@
-//! Who may connect and what may be live: places that are counted for the whole process and, before a peer
-//! has shown who it is, by address, so that one peer cannot take every place.
+//! Who may connect: connections in all and by address, so that one peer cannot take every place.
+//!
+//! The bounds are the operator's, so they hold for the process and not for each shard; they are touched when
+//! a connection comes and when it goes.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Places of the process, each kind counted over all shards.
+/// Connections of one kind of port.
 #[derive(Debug, Default)]
-pub struct Seats {
-    /// RTMP connections.
-    pub rtmp: Arc<AtomicUsize>,
-    /// HTTP connections.
-    pub http: Arc<AtomicUsize>,
-    /// Streams.
-    pub streams: Arc<AtomicUsize>,
-}
-
-/// One place of the process; given back when dropped, on whatever shard.
-#[derive(Debug)]
-pub struct Seat(Arc<AtomicUsize>);
-
-impl Seat {
-    /// `None` when `seats_max` are taken.
-    pub fn take(taken: &Arc<AtomicUsize>, seats_max: usize) -> Option<Self> {
-        let one_more = |count| (count < seats_max).then_some(count + 1);
-        taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
-        Some(Self(Arc::clone(taken)))
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Connections of one shard and one port kind. The bound in all is the process's; that by address counts
-/// for each shard, over which the kernel spreads connections.
-#[derive(Debug)]
 pub struct Gate {
-    all: Arc<AtomicUsize>,
-    by_address: RefCell<HashMap<IpAddr, usize>>,
+    all: AtomicUsize,
+    by_address: Mutex<HashMap<IpAddr, usize>>,
 }
 
-/// The gates of a shard.
-#[derive(Debug)]
+/// The gates of the process.
+#[derive(Debug, Default)]
 pub struct Connections {
     /// RTMP connections.
-    pub rtmp: Rc<Gate>,
+    pub rtmp: Arc<Gate>,
     /// HTTP connections.
-    pub http: Rc<Gate>,
-}
-
-impl Connections {
-    /// A shard's gates to the places of the process.
-    pub fn new(seats: &Seats) -> Self {
-        Self { rtmp: Gate::new(&seats.rtmp), http: Gate::new(&seats.http) }
-    }
+    pub http: Arc<Gate>,
 }
 
 /// Why a connection was closed at once.
@@ -71,61 +33,66 @@ pub enum Refused {
     Address,
 }
 
-/// A connection's place, also counted for its address; given back when dropped.
+/// One place; given back when dropped.
 #[derive(Debug)]
 pub struct Place {
-    seat: Seat,
-    _of_address: OfAddress,
-}
-
-#[derive(Debug)]
-struct OfAddress {
-    gate: Rc<Gate>,
-    address: IpAddr,
+    gate: Arc<Gate>,
+    /// `None` when the connection does not count for its address, or no longer.
+    address: Option<IpAddr>,
 }
 
 impl Gate {
-    fn new(all: &Arc<AtomicUsize>) -> Rc<Self> {
-        Rc::new(Self { all: Arc::clone(all), by_address: RefCell::default() })
-    }
-
-    /// A place for a connection from `address`.
+    /// A place for a connection from `address`. Without `address_max` nobody counts addresses.
     ///
     /// # Errors
     /// [`Refused`] when `all_max` or `address_max` places are taken.
     pub fn enter(
-        self: &Rc<Self>,
+        self: &Arc<Self>,
         address: IpAddr,
         all_max: usize,
-        address_max: usize,
+        address_max: Option<usize>,
     ) -> Result<Place, Refused> {
-        let seat = Seat::take(&self.all, all_max).ok_or(Refused::Full)?;
-        let mut by_address = self.by_address.borrow_mut();
-        let taken = by_address.get(&address).copied().unwrap_or(0);
-        if taken >= address_max {
-            return Err(Refused::Address);
+        // From here on a return gives the place back.
+        let mut place = Place { gate: Arc::clone(self), address: None };
+        if self.all.fetch_add(1, Ordering::Relaxed) >= all_max {
+            return Err(Refused::Full);
         }
-        by_address.insert(address, taken + 1);
-        Ok(Place { seat, _of_address: OfAddress { gate: Rc::clone(self), address } })
+        if let Some(address_max) = address_max {
+            let mut by_address = self.addresses();
+            let taken = by_address.entry(address).or_insert(0);
+            if *taken >= address_max {
+                return Err(Refused::Address);
+            }
+            *taken += 1;
+            drop(by_address);
+            place.address = Some(address);
+        }
+        Ok(place)
+    }
+
+    fn addresses(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.by_address.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Place {
-    /// The peer has shown who it is: it keeps its place, and its address has room for another one.
-    pub fn into_seat(self) -> Seat {
-        self.seat
+    /// The peer has shown who it is: its address has room for another one.
+    pub fn release_address(&mut self) {
+        let Some(address) = self.address.take() else { return };
+        let mut by_address = self.gate.addresses();
+        if let Some(taken) = by_address.get_mut(&address) {
+            *taken -= 1;
+            if *taken == 0 {
+                by_address.remove(&address);
+            }
+        }
     }
 }
 
-impl Drop for OfAddress {
+impl Drop for Place {
     fn drop(&mut self) {
-        let mut by_address = self.gate.by_address.borrow_mut();
-        if let Some(taken) = by_address.get_mut(&self.address) {
-            *taken -= 1;
-            if *taken == 0 {
-                by_address.remove(&self.address);
-            }
-        }
+        self.release_address();
+        self.gate.all.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -134,20 +101,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_bounded_for_the_process_and_by_address_and_come_back() {
-        let seats = Seats::default();
-        let (gate, other_shard) = (Connections::new(&seats).rtmp, Connections::new(&seats).rtmp);
+    fn places_are_bounded_and_come_back() {
+        let gate = Arc::<Gate>::default();
         let (one, two) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
-        let first = gate.enter(one, 3, 1).unwrap();
-        assert_eq!(gate.enter(one, 3, 1).unwrap_err(), Refused::Address);
-        let first = first.into_seat();
-        let second = gate.enter(one, 3, 1).unwrap();
-        let third = other_shard.enter(two, 3, 1).unwrap();
-        assert_eq!(gate.enter(two, 3, 9).unwrap_err(), Refused::Full);
-        std::thread::spawn(move || drop(first)).join().unwrap();
-        let fourth = gate.enter(two, 3, 9).unwrap();
-        drop((second, third, fourth));
-        assert_eq!(seats.rtmp.load(Ordering::Relaxed), 0);
-        assert!(gate.by_address.borrow().is_empty() && other_shard.by_address.borrow().is_empty());
+        let mut first = gate.enter(one, 3, Some(1)).unwrap();
+        assert_eq!(gate.enter(one, 3, Some(1)).unwrap_err(), Refused::Address);
+        first.release_address();
+        let second = gate.enter(one, 3, Some(1)).unwrap();
+        let third = gate.enter(two, 3, Some(1)).unwrap();
+        assert_eq!(gate.enter(two, 3, None).unwrap_err(), Refused::Full);
+        drop(third);
+        let fourth = gate.enter(one, 3, None).unwrap();
+        drop((first, second, fourth));
+        assert_eq!(gate.all.load(Ordering::Relaxed), 0);
+        assert!(gate.addresses().is_empty());
     }
 }

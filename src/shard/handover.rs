@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use super::Socket;
-use super::admission::Seat;
+use super::admission::Place;
 use super::publisher::Publishing;
 use super::service::Service;
 use crate::rtmp::{PublishRequest, ServerSession};
@@ -13,14 +13,14 @@ use crate::rtmp::{PublishRequest, ServerSession};
 pub struct Handover {
     /// The connection, out of the sender's epoll set.
     pub descriptor: OwnedFd,
+    /// Its place among the connections.
+    pub place: Place,
     /// Its protocol state.
     pub session: Box<ServerSession>,
     /// What it asked for.
     pub request: Box<PublishRequest>,
     /// Received and not yet read by the session.
     pub unread: Vec<u8>,
-    /// Its place among the connections of the process.
-    pub seat: Seat,
 }
 
 impl Handover {
@@ -29,13 +29,18 @@ impl Handover {
         let socket = match Socket::from_fd(&service.shard, self.descriptor) {
             Ok(socket) => socket,
             Err(error) => {
-                service.metrics.rtmp_disconnects.inc();
                 tracing::warn!(stream = %self.request.name, "a publisher was lost on its way home: {error}");
                 return;
             }
         };
-        let publishing =
-            Publishing::new(Rc::clone(service), socket, *self.session, *self.request, self.unread, self.seat);
+        let publishing = Publishing::new(
+            Rc::clone(service),
+            socket,
+            self.place,
+            *self.session,
+            *self.request,
+            self.unread,
+        );
         service.shard.spawn("publisher", publishing.run());
     }
 }

@@ -7,15 +7,17 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 
 use super::Socket;
-use super::admission::{Place, Seat};
+use super::admission::Place;
 use super::fault::FaultAt;
 use super::handover::Handover;
 use super::service::Service;
 use super::streams::{EndedBy, PublisherHere, Stream, home_of};
 use crate::limits::{CHALLENGE_POLL_US, RTMP_FAREWELL_US};
-use crate::metrics::RefusedBecause;
+use crate::metrics::{EndedBecause, RefusedBecause};
 use crate::origin::home::{Challenge, Departure, PublisherId};
-use crate::rtmp::{Event, HANDSHAKE_RANDOM_BYTES, PublishRequest, Refusal, ServerConfig, ServerSession};
+use crate::rtmp::{
+    Event, HANDSHAKE_RANDOM_BYTES, PublishRequest, Refusal, ServerConfig, ServerSession, SessionError,
+};
 
 /// A connection that has not said yet what it publishes.
 pub struct Arriving {
@@ -23,7 +25,6 @@ pub struct Arriving {
     socket: Socket,
     session: ServerSession,
     address: IpAddr,
-    /// Held until it publishes.
     place: Place,
 }
 
@@ -33,7 +34,7 @@ enum End {
     /// By its own will, or the network's.
     Closed,
     Io(io::Error),
-    Session(String),
+    Session(EndedBecause, String),
     Refused(String),
     By(EndedBy),
 }
@@ -43,9 +44,31 @@ impl std::fmt::Display for End {
         match self {
             Self::Closed => f.write_str("closed by the publisher"),
             Self::Io(error) => write!(f, "{error}"),
-            Self::Session(text) => f.write_str(text),
+            Self::Session(_, text) => f.write_str(text),
             Self::Refused(text) => write!(f, "refused: {text}"),
             Self::By(by) => f.write_str(by.as_str()),
+        }
+    }
+}
+
+impl End {
+    /// As the metrics have it; `None` for an end that is no error, or is counted where it was decided.
+    fn because(&self) -> Option<EndedBecause> {
+        match self {
+            Self::Io(error) => match error.kind() {
+                io::ErrorKind::TimedOut => Some(EndedBecause::Timeout),
+                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => None,
+                _ => Some(EndedBecause::Socket),
+            },
+            Self::Session(because, _) => Some(*because),
+            Self::Closed | Self::Refused(_) | Self::By(_) => None,
+        }
+    }
+
+    fn count(&self, service: &Service) {
+        service.metrics.rtmp_disconnects.inc();
+        if let Some(because) = self.because() {
+            service.metrics.rtmp_errors.of(because).inc();
         }
     }
 }
@@ -56,6 +79,17 @@ impl From<io::Error> for End {
     }
 }
 
+impl From<SessionError> for End {
+    fn from(error: SessionError) -> Self {
+        let because = match &error {
+            SessionError::TimedOut { .. } => EndedBecause::Timeout,
+            SessionError::OutputFull { .. } => EndedBecause::SlowReader,
+            _ => EndedBecause::Protocol,
+        };
+        Self::Session(because, error.to_string())
+    }
+}
+
 impl Arriving {
     /// An accepted connection.
     pub fn new(service: Rc<Service>, socket: Socket, address: IpAddr, place: Place) -> io::Result<Self> {
@@ -63,6 +97,8 @@ impl Arriving {
         getrandom::fill(&mut random)?;
         let ingest = &service.config().ingest;
         let config = ServerConfig {
+            handshake_timeout_ms: ingest.handshake_timeout_s.saturating_mul(1000),
+            publish_timeout_ms: ingest.publish_timeout_s.saturating_mul(1000),
             first_media_timeout_ms: ingest.first_media_timeout_s.saturating_mul(1000),
             media_timeout_ms: ingest.media_timeout_s.saturating_mul(1000),
         };
@@ -76,8 +112,7 @@ impl Arriving {
             Ok((request, unread)) => self.go_home(request, unread),
             Err(end) => {
                 farewell(&self.service, &self.socket, &mut self.session).await;
-                let service = &self.service;
-                service.metrics.rtmp_disconnects.inc();
+                end.count(&self.service);
                 tracing::info!(peer = %self.address, "rtmp connection ended before publish: {end}");
             }
         }
@@ -102,7 +137,7 @@ impl Arriving {
                         Ok(Some(Event::PublishRefused(error))) => break Err(End::Refused(error.to_string())),
                         Ok(Some(_)) => {}
                         Ok(None) => break Ok(None),
-                        Err(error) => break Err(End::Session(error.to_string())),
+                        Err(error) => break Err(End::from(error)),
                     }
                 };
                 (bytes.len(), found)
@@ -110,7 +145,7 @@ impl Arriving {
             let (count, found) = match received.await {
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                     let now = self.service.shard.now();
-                    self.session.handle_time(now).map_err(|error| End::Session(error.to_string()))?;
+                    self.session.handle_time(now)?;
                     continue;
                 }
                 other => other?,
@@ -131,7 +166,7 @@ impl Arriving {
     fn check_token(&mut self, request: &PublishRequest) -> Result<(), End> {
         let service = Rc::clone(&self.service);
         if service.is_draining() {
-            return self.refuse(Refusal::Denied, "the server is stopping");
+            return self.refuse(RefusedBecause::Draining, "the server is stopping");
         }
         if service.config().auth.open {
             return Ok(());
@@ -139,9 +174,8 @@ impl Arriving {
         let now = service.shard.now();
         let wait_us = service.backoff.borrow().wait_us(self.address, now.monotonic_us);
         if let Some(wait_us) = wait_us {
-            service.metrics.refused.of(RefusedBecause::Backoff).inc();
-            let wait_s = wait_us / 1_000_000 + 1;
-            return self.refuse(Refusal::Denied, &format!("too many failed attempts, wait {wait_s} s"));
+            let text = format!("too many failed attempts, wait {} s", wait_us / 1_000_000 + 1);
+            return self.refuse(RefusedBecause::Backoff, &text);
         }
         let presented = request.token.as_ref().map_or("", |token| token.expose());
         match service.setup.tokens.verify(presented, request.name.as_str(), now.unix_us / 1_000_000) {
@@ -151,32 +185,33 @@ impl Arriving {
             }
             Err(error) => {
                 service.backoff.borrow_mut().failed(self.address, now.monotonic_us);
-                service.metrics.refused.of(RefusedBecause::Credentials).inc();
-                self.refuse(Refusal::Denied, &error.to_string())
+                self.refuse(RefusedBecause::Credentials, &error.to_string())
             }
         }
     }
 
-    fn refuse(&mut self, refusal: Refusal, text: &str) -> Result<(), End> {
-        self.session.reject_publish(refusal, text);
+    fn refuse(&mut self, because: RefusedBecause, text: &str) -> Result<(), End> {
+        self.service.metrics.refused.of(because).inc();
+        self.session.reject_publish(Refusal::Denied, text);
         Err(End::Refused(text.to_owned()))
     }
 
     fn go_home(self, request: Box<PublishRequest>, unread: Vec<u8>) {
-        let Self { service, socket, session, address, place } = self;
-        let seat = place.into_seat();
+        let Self { service, socket, session, address, mut place } = self;
+        // It has shown a token: it no longer counts for its address.
+        place.release_address();
         let home = home_of(&request.name, service.shard.shards_count());
         if home == service.shard.index() {
-            let publishing = Publishing::new(Rc::clone(&service), socket, session, *request, unread, seat);
+            let publishing = Publishing::new(Rc::clone(&service), socket, place, session, *request, unread);
             service.shard.spawn("publisher", publishing.run());
             return;
         }
         let handover = Box::new(Handover {
             descriptor: socket.into_fd(),
+            place,
             session: Box::new(session),
             request,
             unread,
-            seat,
         });
         if let Err(lost) = service.hand_over(home, handover) {
             service.metrics.rtmp_disconnects.inc();
@@ -189,14 +224,13 @@ impl Arriving {
 pub struct Publishing {
     service: Rc<Service>,
     socket: Rc<Socket>,
+    _place: Place,
     session: ServerSession,
     request: PublishRequest,
     unread: Vec<u8>,
     address: IpAddr,
     id: PublisherId,
     ended: Rc<Cell<Option<EndedBy>>>,
-    /// Held to the end: whoever is allowed to publish still is a connection.
-    _seat: Seat,
 }
 
 /// What a publisher has at its stream's home. Dropped, it leaves, however its task ended.
@@ -238,15 +272,15 @@ impl Publishing {
     pub fn new(
         service: Rc<Service>,
         socket: Socket,
+        place: Place,
         session: ServerSession,
         request: PublishRequest,
         unread: Vec<u8>,
-        seat: Seat,
     ) -> Self {
         let address = socket.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
         let id = PublisherId(service.next_publisher());
         let (socket, ended) = (Rc::new(socket), Rc::default());
-        Self { service, socket, session, request, unread, address, id, ended, _seat: seat }
+        Self { service, socket, _place: place, session, request, unread, address, id, ended }
     }
 
     /// Serves it to its end.
@@ -263,7 +297,7 @@ impl Publishing {
             self.session.stop(&end.to_string());
         }
         farewell(&self.service, &self.socket, &mut self.session).await;
-        self.service.metrics.rtmp_disconnects.inc();
+        end.count(&self.service);
         tracing::info!(stream = %name, peer = %self.address, received_bytes = self.session.received_bytes(), "publisher ended: {end}");
     }
 
@@ -273,10 +307,10 @@ impl Publishing {
         loop {
             let now = self.service.shard.now();
             if self.service.is_draining() {
-                return self.refuse(Refusal::Denied, "the server is stopping");
+                return self.refuse(Refusal::Denied, RefusedBecause::Draining, "the server is stopping");
             }
             let Some(stream) = self.service.home_stream(&self.request.name) else {
-                return self.refuse(Refusal::Denied, "too many streams");
+                return self.refuse(Refusal::Denied, RefusedBecause::StreamsMax, "too many streams");
             };
             let id = self.id;
             let here = PublisherHere {
@@ -308,7 +342,8 @@ impl Publishing {
                     return Ok(attached);
                 }
                 Ok(Challenge::Busy) => {
-                    return self.refuse(Refusal::BadName, "somebody else is publishing this stream");
+                    let text = "somebody else is publishing this stream";
+                    return self.refuse(Refusal::BadName, RefusedBecause::KeyTaken, text);
                 }
                 Ok(Challenge::Wait) => {
                     if self.socket.is_hung_up() {
@@ -316,12 +351,13 @@ impl Publishing {
                     }
                     self.service.shard.sleep_until(now.monotonic_us + CHALLENGE_POLL_US).await;
                 }
-                Err(failure) => return Err(End::Session(failure.to_string())),
+                Err(failure) => return Err(End::Session(failure.because(), failure.to_string())),
             }
         }
     }
 
-    fn refuse<T>(&mut self, refusal: Refusal, text: &str) -> Result<T, End> {
+    fn refuse<T>(&mut self, refusal: Refusal, because: RefusedBecause, text: &str) -> Result<T, End> {
+        self.service.metrics.refused.of(because).inc();
         self.session.reject_publish(refusal, text);
         Err(End::Refused(text.to_owned()))
     }
@@ -368,7 +404,7 @@ impl Publishing {
         match received {
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                 let now = self.service.shard.now();
-                self.session.handle_time(now).map_err(|error| End::Session(error.to_string()))?;
+                self.session.handle_time(now)?;
                 Ok(0)
             }
             Err(error) => Err(error.into()),
@@ -398,16 +434,20 @@ impl Publishing {
                         return Ok(Ok(()));
                     }
                     Ok(Some(Event::PublishRequested(_) | Event::PublishRefused(_))) => {
-                        return Ok(Err(End::Session("asked to publish a second stream".into())));
+                        return Ok(Err(End::Session(
+                            EndedBecause::Protocol,
+                            "asked to publish a second stream".into(),
+                        )));
                     }
                     Ok(None) => return Ok(Ok(())),
-                    Err(error) => return Ok(Err(End::Session(error.to_string()))),
+                    Err(error) => return Ok(Err(error.into())),
                 }
             }
         });
         match digested {
             Ok(digested) => digested,
-            Err(failure) => Err(End::Session(failure.to_string())),
+            // It was counted there.
+            Err(_) => Err(End::By(EndedBy::Failure)),
         }
     }
 }

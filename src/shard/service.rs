@@ -6,11 +6,11 @@ use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 
-use super::admission::{Connections, Seat, Seats};
+use super::admission::Connections;
 use super::books::ShardBooks;
 use super::fault::{Fault, FaultAt, FaultHook};
 use super::handover::Handover;
@@ -30,8 +30,8 @@ use crate::limits::{
     FOLLOW_IDLE_US, PART_POOL_IDLE_BYTES_MAX, SERVICE_TICK_US, STATE_RECORDS_MAX, STATUS_EVERY_US,
 };
 use crate::media::{MediaRef, Now, StreamName};
-use crate::metrics::{Registry, ShardMetrics};
-use crate::origin::home::{Home, HomeSettings, Output};
+use crate::metrics::{EndedBecause, Registry, ShardMetrics};
+use crate::origin::home::{Home, HomeError, HomeSettings, Output};
 use crate::origin::live::SessionSettings;
 use crate::origin::view::{View, Wake};
 use crate::pages::PlayerScript;
@@ -54,7 +54,7 @@ pub enum Message {
     Event(Arc<Shared>, StreamEvent),
     /// The API wants the stream to end.
     Stop(StreamName),
-    /// New settings for streams that begin from here on.
+    /// New settings, for sessions and connections that begin from here on.
     Reload(Arc<Config>),
     /// The server is about to end: no new publishers, end those there are.
     Drain,
@@ -84,8 +84,12 @@ pub struct Setup {
     pub public_url: String,
     /// Set when the server is about to end.
     pub draining: AtomicBool,
-    /// Places for connections and streams.
-    pub seats: Seats,
+    /// Lines that the log has dropped.
+    pub log_lines_dropped: Arc<AtomicU64>,
+    /// Connections by address and in all.
+    pub connections: Connections,
+    /// Streams with a home on any shard.
+    pub streams_count: AtomicUsize,
     /// Faults on purpose, for tests.
     pub faults: Option<FaultHook>,
 }
@@ -104,8 +108,6 @@ pub struct Service {
     pub pool: RefCell<BufferPool>,
     /// Addresses that guessed tokens.
     pub backoff: RefCell<Backoff>,
-    /// Connections by address and in all.
-    pub connections: Connections,
     config: RefCell<Arc<Config>>,
     mesh: MeshSender<Message>,
     records: RefCell<HashMap<Box<str>, StreamRecord>>,
@@ -131,7 +133,6 @@ impl Service {
         mesh: MeshSender<Message>,
         records: HashMap<Box<str>, StreamRecord>,
     ) -> Rc<Self> {
-        let connections = Connections::new(&setup.seats);
         Rc::new(Self {
             shard: shard.clone(),
             setup,
@@ -139,7 +140,6 @@ impl Service {
             streams: Streams::default(),
             pool: RefCell::new(BufferPool::new(PART_POOL_IDLE_BYTES_MAX)),
             backoff: RefCell::new(Backoff::new()),
-            connections,
             config: RefCell::new(config),
             mesh,
             records: RefCell::new(records),
@@ -251,7 +251,7 @@ impl Service {
             Message::Snapshot(shared, state, events_count) => self.snapshot(&shared, *state, events_count),
             Message::Event(shared, event) => self.followed_event(&shared, event),
             Message::Stop(name) => self.stop_here(&name),
-            Message::Reload(config) => *self.config.borrow_mut() = config,
+            Message::Reload(config) => self.reload(config),
             Message::Drain => self.drain(),
             Message::Exit => {
                 self.exiting.set(true);
@@ -268,7 +268,9 @@ impl Service {
             return Some(stream);
         }
         let config = self.config();
-        let seat = Seat::take(&self.setup.seats.streams, config.ingest.streams_max as usize)?;
+        let streams_max = config.ingest.streams_max as usize;
+        let has_room = |count| (count < streams_max).then_some(count + 1);
+        self.setup.streams_count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, has_room).ok()?;
         let mut random = [0; 2];
         // Without randomness the milliseconds alone name the epoch.
         let _ = getrandom::fill(&mut random);
@@ -280,7 +282,7 @@ impl Service {
             record.as_ref(),
             self.shard.now(),
         );
-        let stream = Rc::new(Stream::at_home(&self.shard, home, seat));
+        let stream = Rc::new(Stream::at_home(&self.shard, home));
         self.streams.insert(Rc::clone(&stream));
         self.streams.up(Arc::clone(&stream.shared));
         self.metrics.active_streams.inc();
@@ -316,11 +318,13 @@ impl Service {
             self.publish(stream, here, output);
             result
         });
-        let result = acted.unwrap_or(Err(HomeFailure::Panicked));
+        // Who is to be told was told when the stream was abandoned.
+        let result = acted.ok_or(HomeFailure::Panicked)?;
         if let Err(failure) = &result
             && let Some(publisher) = &here.borrow().publisher
         {
             tracing::warn!(stream = %stream.shared.name, "publisher ended: {failure}");
+            self.metrics.rtmp_errors.of(failure.because()).inc();
             publisher.end(EndedBy::Failure);
         }
         result
@@ -373,7 +377,7 @@ impl Service {
         let mut here = here.borrow_mut();
         let here = &mut *here;
         for event in &output.events {
-            super::books::event(&self.metrics, event);
+            here.books.event(&self.metrics, event);
             for follower in here.followers.iter_mut().filter(|follower| !follower.is_stale) {
                 let message = Message::Event(Arc::clone(&stream.shared), event.clone());
                 follower.is_stale = !self.tell_follower(follower.shard, &stream.shared, message);
@@ -415,6 +419,7 @@ impl Service {
         if let Some(here) = stream.home()
             && let Some(publisher) = &here.borrow().publisher
         {
+            self.metrics.rtmp_errors.of(HomeFailure::Panicked.because()).inc();
             publisher.end(EndedBy::Failure);
         }
         self.remove_home(stream);
@@ -429,6 +434,7 @@ impl Service {
         }
         self.streams.remove(name);
         self.streams.down(name);
+        self.setup.streams_count.fetch_sub(1, Ordering::Relaxed);
         self.metrics.active_streams.dec();
         self.to_others(|| Message::Down(Arc::clone(&stream.shared)));
     }
@@ -459,6 +465,15 @@ impl Service {
         if stopped.is_ok() {
             tracing::info!(stream = %name, "stopped by the API");
         }
+    }
+
+    fn reload(&self, config: Arc<Config>) {
+        for stream in self.streams.all_here() {
+            if let Some(here) = stream.home() {
+                here.borrow_mut().home.set_settings(home_settings(&config));
+            }
+        }
+        *self.config.borrow_mut() = config;
     }
 
     fn drain(&self) {
@@ -593,6 +608,9 @@ impl Service {
         self.metrics.active_viewers.set(viewers_all as i64);
         self.metrics.bytes_stored.set(retained as i64);
         self.books.shard(&self.metrics, self.shard.stats());
+        if self.shard.index() == 0 {
+            self.books.log(&self.metrics, self.setup.log_lines_dropped.load(Ordering::Relaxed));
+        }
     }
 
     /// Returns the bytes of media that it keeps.
@@ -617,6 +635,11 @@ impl Service {
         if stream.look_for_staleness(now.monotonic_us) {
             tracing::warn!(stream = %stream.shared.name, "this shard has lost touch with the stream");
             stream.land_all();
+        }
+        if stream.lacks_snapshot() {
+            // The call for it, or the snapshot, was lost: those who wait follow anew.
+            self.unfollow(stream);
+            return;
         }
         let idle_us = now.monotonic_us.saturating_sub(stream.used_us.get());
         if idle_us > FOLLOW_IDLE_US && stream.waiting_count() == 0 {
@@ -672,10 +695,21 @@ pub enum HomeFailure {
     NotHere,
     /// The core failed.
     #[error(transparent)]
-    Home(#[from] crate::origin::home::HomeError),
+    Home(#[from] HomeError),
     /// The core panicked.
     #[error("the stream's core panicked")]
     Panicked,
+}
+
+impl HomeFailure {
+    /// As the metrics have it.
+    pub fn because(&self) -> EndedBecause {
+        match self {
+            Self::Home(HomeError::RetainedBytes { .. }) => EndedBecause::Bound,
+            Self::Panicked => EndedBecause::Panic,
+            Self::Home(_) | Self::NotHere => EndedBecause::Protocol,
+        }
+    }
 }
 
 /// Bytes that came from another shard, behind a reference count of this one's: cores do not fight over it.
@@ -700,6 +734,7 @@ fn home_settings(config: &Config) -> HomeSettings {
         gop_ms: (hls.expected_gop_ms > 0).then_some(hls.expected_gop_ms),
         unpublish_grace_us: seconds(config.ingest.unpublish_grace_s),
         reconnect_grace_us: seconds(config.ingest.reconnect_grace_s),
+        takeover_silence_us: seconds(config.ingest.takeover_silence_s),
     }
 }
 

@@ -8,7 +8,6 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::admission::Seat;
 use super::books::StreamBooks;
 use super::{Parked, Shard, Socket};
 use crate::api::StreamDetails;
@@ -111,8 +110,6 @@ pub struct HomeHere {
     pub publisher: Option<PublisherHere>,
     /// What of its counters the metrics have already.
     pub books: StreamBooks,
-    /// Its place among the streams of the process.
-    _seat: Seat,
 }
 
 /// A shard that follows a stream.
@@ -176,15 +173,9 @@ impl PublisherHere {
 
 impl Stream {
     /// A stream whose home is this shard.
-    pub fn at_home(shard: &Shard, home: Home, seat: Seat) -> Self {
+    pub fn at_home(shard: &Shard, home: Home) -> Self {
         let shared = Shared::new(home.name().clone(), Arc::clone(home.published()), shard.shards_count());
-        let here = HomeHere {
-            home,
-            followers: Vec::new(),
-            publisher: None,
-            books: StreamBooks::default(),
-            _seat: seat,
-        };
+        let here = HomeHere { home, followers: Vec::new(), publisher: None, books: StreamBooks::default() };
         Self::new(shard, Arc::new(shared), Role::Home(Box::new(RefCell::new(here))))
     }
 
@@ -277,6 +268,11 @@ impl Stream {
         self.is_stale.set(false);
     }
 
+    /// True at the second look, and each one after, at a replica whose snapshot has not come.
+    pub fn lacks_snapshot(&self) -> bool {
+        self.followed().is_some_and(|view| view.borrow().is_none()) && self.lag.was_empty.replace(true)
+    }
+
     /// A replica has applied one more of its home's events.
     pub fn note_event(&self) {
         self.lag.applied.set(self.lag.applied.get() + 1);
@@ -313,6 +309,8 @@ struct Lag {
     applied: Cell<u64>,
     /// How many the home had made at some time, and when that was.
     mark: Cell<(u64, u64)>,
+    /// There was no snapshot at the last look.
+    was_empty: Cell<bool>,
 }
 
 impl Lag {

@@ -14,13 +14,13 @@ use super::fault::FaultAt;
 use super::service::Service;
 use super::streams::Stream;
 use super::{Budget, Socket, Woken};
-use crate::hls::RenditionId;
+use crate::hls::{RenditionId, path};
 use crate::http::{self, Method, Parsed, RangeSpec, Request, Response, Status, Version};
 use crate::limits::{
-    HTTP_CLOSE_US, HTTP_HEAD_US_MAX, HTTP_PIPELINED_BYTES_MAX, HTTP_SEND_BYTES_PER_S_MIN,
+    FOLLOW_WAIT_MS_MAX, HTTP_CLOSE_US, HTTP_HEAD_US_MAX, HTTP_PIPELINED_BYTES_MAX, HTTP_SEND_BYTES_PER_S_MIN,
     HTTP_SEND_STALL_US_MAX, HTTP_SLICES_INLINE,
 };
-use crate::metrics::{EndedBecause, StatusClass};
+use crate::metrics::{EndedBecause, Resource as Asked, StatusClass};
 use crate::origin::resource::Resource;
 use crate::origin::view::{Answer, Expired, Updates, Wait, not_found};
 
@@ -202,6 +202,7 @@ impl Viewer {
             return without_body(head, request, Response::preflight());
         }
         if let Some(path) = crate::hls::path::parse(request.path) {
+            self.service.metrics.http_resources.of(asked(&path.resource)).inc();
             if request.method == Method::Post {
                 return without_body(head, request, Response::method_not_allowed("GET, HEAD, OPTIONS"));
             }
@@ -214,6 +215,7 @@ impl Viewer {
             self.service.fault(FaultAt::Viewer, stream.shared.name.as_str());
             return self.ask(head, request, stream, resource);
         }
+        self.service.metrics.http_resources.of(Asked::Other).inc();
         match calls::route(&self.service, request) {
             calls::Routed::Respond(response) => {
                 let response = response.unless_matched(request).ranged(request);
@@ -446,6 +448,17 @@ impl Drop for Viewer {
     }
 }
 
+/// As the metrics have it.
+fn asked(resource: &path::Resource<'_>) -> Asked {
+    match resource {
+        path::Resource::Multivariant => Asked::Multivariant,
+        path::Resource::MediaPlaylist { .. } => Asked::Playlist,
+        path::Resource::Part { .. } => Asked::Part,
+        path::Resource::Segment { .. } => Asked::Segment,
+        path::Resource::Init { .. } => Asked::Init,
+    }
+}
+
 /// A response that needs no body read: a request that has one all the same cannot be skipped safely.
 fn without_body(head: Head, request: &Request<'_>, response: Response) -> Step {
     let head = Head { keep_alive: head.keep_alive && request.content_length == 0, ..head };
@@ -478,7 +491,7 @@ impl Wait {
     const FOR_SNAPSHOT: Self = Self {
         rendition: RenditionId(0),
         updates: Updates::Parts,
-        wait_ms_max: 2_000,
+        wait_ms_max: FOLLOW_WAIT_MS_MAX,
         expired: Expired::Unavailable,
     };
 }

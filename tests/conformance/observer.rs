@@ -221,7 +221,9 @@ impl Observer {
             }
         };
         let position = |media: &Media| (media.last_complete(), media.last_part(), media.ended);
-        if position(&full) != position(delta) {
+        // Reports change with the other renditions.
+        let moved = full.reports.len() == delta.reports.len() && full.reports != delta.reports;
+        if position(&full) != position(delta) || moved {
             return Ok(());
         }
         self.note(check_media(&full, Stage::WarmUp));

@@ -7,14 +7,14 @@ use rapidrtmp::control::ControlThread;
 use rapidrtmp::metrics::Registry;
 use rapidrtmp::pages::PlayerScript;
 use rapidrtmp::secret::Secret;
-use rapidrtmp::shard::admission::Seats;
+use rapidrtmp::shard::admission::Connections;
 use rapidrtmp::shard::fault::FaultHook;
 use rapidrtmp::shard::serve::{Running, ServeOptions, start};
 use rapidrtmp::shard::service::Setup;
 use rapidrtmp::shard::{Plan, bind_all};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 /// Running shards; ended when dropped.
 pub struct InProcess {
@@ -44,7 +44,9 @@ impl InProcess {
             rtmp_port: rtmp_address.port(),
             public_url: format!("rtmp://{rtmp_address}"),
             draining: AtomicBool::new(false),
-            seats: Seats::default(),
+            log_lines_dropped: Arc::default(),
+            connections: Connections::default(),
+            streams_count: AtomicUsize::new(0),
             faults,
         };
         let running = start(ServeOptions {

@@ -208,5 +208,6 @@ pub fn advance_part_limit(part_target: Duration) -> u64 {
     if part_target >= Duration::from_secs(1) {
         return 3;
     }
-    (3.0 / part_target.as_secs_f64()).ceil() as u64
+    // Compared with whole numbers, so the fraction makes no difference.
+    u64::try_from(3_000_000 / part_target.as_micros().max(1)).unwrap_or(u64::MAX)
 }
