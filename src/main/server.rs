@@ -153,6 +153,7 @@ pub fn serve(flags: &ServeFlags) -> Result<(), Failure> {
         log_lines_dropped,
         connections: Connections::default(),
         streams_count: AtomicUsize::new(0),
+        faults: None,
     };
     let shards_count = plan.shards_count;
     let config = Arc::new(config);

@@ -268,6 +268,10 @@ impl Home {
     /// [`HomeError::Window`].
     pub fn attach(&mut self, id: PublisherId, now: Now) -> Result<(), HomeError> {
         debug_assert!(self.publisher.is_none());
+        if self.live.is_none() && self.view.window().current().is_some() {
+            // Who comes now must not be sent into the session that has ended.
+            self.emit(EventBody::Announce, now)?;
+        }
         self.grace_until_us = None;
         let settings = LearningSettings {
             gop_ms: self.settings.gop_ms,
@@ -279,10 +283,6 @@ impl Home {
             ingest: Ingest::new(settings, for_session),
             last_media_us: now.monotonic_us,
         });
-        if self.live.is_none() && self.view.window().current().is_some() {
-            // Who comes now must not be sent into the session that has ended.
-            self.emit(EventBody::Announce, now)?;
-        }
         Ok(())
     }
 
@@ -377,15 +377,8 @@ impl Home {
     /// # Errors
     /// [`HomeError`]: end the publisher's connection.
     pub fn handle_time(&mut self, now: Now, pool: &mut BufferPool) -> Result<(), HomeError> {
-        if let Some(live) = &mut self.live {
-            live.handle_time(now, pool)?;
-        }
-        self.drain_live(now)?;
-        if let Some(publisher) = &mut self.publisher
-            && let Some(step) = publisher.ingest.handle_time(now)
-        {
-            self.advance(step, now, pool)?;
-        }
+        let moved_on = self.move_on(now, pool);
+        // What failed must not keep the stream from its end.
         if self.grace_until_us.is_some_and(|until| now.monotonic_us >= until) {
             self.end_session(now, pool);
         }
@@ -397,7 +390,18 @@ impl Home {
             self.emit(EventBody::Retire(session), now)?;
         }
         self.reclaim(now, pool);
-        Ok(())
+        moved_on
+    }
+
+    fn move_on(&mut self, now: Now, pool: &mut BufferPool) -> Result<(), HomeError> {
+        if let Some(live) = &mut self.live {
+            live.handle_time(now, pool)?;
+        }
+        self.drain_live(now)?;
+        match self.publisher.as_mut().and_then(|publisher| publisher.ingest.handle_time(now)) {
+            Some(step) => self.advance(step, now, pool),
+            None => Ok(()),
+        }
     }
 
     /// What changed since the last call.
