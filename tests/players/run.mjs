@@ -138,7 +138,9 @@ const serverDies = async (server) => {
 try {
   for (const preset of PRESETS) await latencies(preset);
   const all = ['hls', 'shaka', 'watch'];
-  await survives('encoder killed', all, all, new Server(['--open'], ''), '/live/e2e/index.m3u8', encoderDies);
+  // Shaka Player 5.2.12 moves its window by the clock while the playlist stands still, then drops what it
+  // holds segment by segment until its index is empty, and throws.
+  await survives('encoder killed', all, ['hls', 'watch'], new Server(['--open'], ''), '/live/e2e/index.m3u8', encoderDies);
   // hls.js by its defaults gives up after two retries; the server's own page must not.
   await survives('server killed', all, ['watch'], new Server(['--open', '--demo'], ''), DEMO, serverDies);
   const kept = '[server]\nstate_dir = "DIR/state"\n';
