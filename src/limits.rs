@@ -253,15 +253,11 @@ pub const LEARNING_CADENCE_US_MAX: u64 = 1_000_000;
 pub const FILL_ROUNDS_MAX: usize = 4;
 /// Milliseconds of sound kept while the first picture is awaited.
 pub const LEARNING_AUDIO_LEAD_MS: i64 = 2_000;
-/// A publisher without media for this long, microseconds, yields its key to a second one with a valid token.
-pub const TAKEOVER_SILENCE_US: u64 = 2_000_000;
 /// Milliseconds after which retired media is offered to the buffer pool: every shard has let go of it by then.
 pub const RECLAIM_DELAY_MS: u64 = 1_000;
 
 // API -----------------------------------------------------------------------------------------
 
-/// Bytes of a request body: the longest is a publish call.
-pub const API_BODY_BYTES_MAX: u64 = 16 * 1024;
 /// Characters of a stream key in a body, before it is parsed as a name.
 pub const API_STREAM_KEY_CHARS_MAX: usize = 3 * (NAME_SEGMENT_CHARS_MAX + 1);
 /// Codecs looked at when a session is described.
@@ -329,6 +325,9 @@ pub const WALL_CLOCK_BUCKETS: usize = 10;
 pub const DATE_SLEW_PPM_MAX: i64 = 500;
 /// and by how much at once, microseconds: players align renditions by dates to about 10 ms.
 pub const DATE_SLEW_US_MAX: i64 = 5000;
+/// How far a date may be off before it is moved at all, microseconds: a frame or two, which nobody sees,
+/// and what a connection's first burst of frames is commonly late by.
+pub const DATE_TOLERANCE_US: i64 = 50_000;
 /// How far a date may lie ahead of the clock when its segment opens, microseconds. It is listed with its
 /// first part, so a wish for parts of 100 ms, the least, still has nobody read a date to come.
 pub const DATE_AHEAD_US_MAX: i64 = 75_000;
@@ -383,6 +382,10 @@ const _: () = assert!(INITS_KEPT_MAX <= SEGMENTS_KEPT_MAX);
 /// has left the window stays for its promised time, so shrinking must begin before the bound.
 pub const RETAINED_SHRINK_PERCENT: u64 = 75;
 const _: () = assert!(RETAINED_SHRINK_PERCENT < 100);
+/// The window shrinks as well once what it lists, this many times, is more than a stream may keep: a
+/// segment stays for about two playlists' time after it left, so what was listed long cannot be let go.
+pub const RETAINED_PER_LISTED: u64 = 3;
+const _: () = assert!(RETAINED_PER_LISTED > 1);
 
 // HTTP connections ----------------------------------------------------------------------------
 
@@ -393,6 +396,9 @@ pub const HTTP_PIPELINED_BYTES_MAX: usize = 16 * 1024;
 const _: () = assert!(HTTP_PIPELINED_BYTES_MAX > HTTP_HEAD_BYTES_MAX);
 /// Microseconds that a viewer may take no byte of a response.
 pub const HTTP_SEND_STALL_US_MAX: u64 = 10_000_000;
+/// Bytes a second that a viewer takes of a response at least, on average: an eighth of the leanest stream
+/// worth watching. A slower one would keep media in memory long after its retention.
+pub const HTTP_SEND_BYTES_PER_S_MIN: u64 = 8 * 1024;
 /// Microseconds that a closed connection may take to read its last response.
 pub const HTTP_CLOSE_US: u64 = 2_000_000;
 /// Slices of a gathering send that need no allocation: the head and a segment of parts.
@@ -410,6 +416,10 @@ pub const SERVICE_TICK_US: u64 = 5_000;
 pub const STATUS_EVERY_US: u64 = 1_000_000;
 /// Microseconds without a request after which a shard no longer follows a stream.
 pub const FOLLOW_IDLE_US: u64 = 30_000_000;
+/// Milliseconds that a request waits for the snapshot of a stream that its shard begins to follow. It comes
+/// with the next turn of the home's shard; a lost one is asked for again at the second status.
+pub const FOLLOW_WAIT_MS_MAX: u64 = 4_000;
+const _: () = assert!(FOLLOW_WAIT_MS_MAX * 1000 > 2 * STATUS_EVERY_US);
 /// Microseconds between two looks of a second publisher at the first.
 pub const CHALLENGE_POLL_US: u64 = 50_000;
 /// Microseconds that a refused publisher gets to read why.

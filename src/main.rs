@@ -17,7 +17,19 @@ use clap::Parser;
 use cli::{Cli, Command};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // --help and --version.
+        Err(told) if !told.use_stderr() => {
+            // Standard output may be closed, and then nobody wants to know.
+            let _ = told.print();
+            return ExitCode::SUCCESS;
+        }
+        Err(wrong) => {
+            eprintln!("rapidrtmp: {}", cli::one_line(&wrong));
+            return ExitCode::FAILURE;
+        }
+    };
     let outcome = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(flags) => server::serve(&flags),
         Command::Check(flags) => server::check(&flags),

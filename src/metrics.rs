@@ -70,9 +70,7 @@ labels! {
         SlowReader = "slow_reader",
         /// Its socket failed.
         Socket = "socket",
-        /// TLS failed.
-        Tls = "tls",
-        /// Its task panicked.
+        /// Its stream's core panicked.
         Panic = "panic",
     }
     /// What a frame carries.

@@ -86,11 +86,16 @@ pub fn stream_name(key: &str) -> Option<StreamName> {
     if key.contains('/') { StreamName::parse(key).ok() } else { StreamName::new(APP_DEFAULT, key).ok() }
 }
 
+/// What [`stream_name`] reads: the key of a stream of [`APP_DEFAULT`], else the whole name.
+pub fn stream_key(name: &StreamName) -> &str {
+    if name.app() == APP_DEFAULT { name.key() } else { name.as_str() }
+}
+
 /// One stream in the public list: its names and state, nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StreamSummary {
-    /// The key; what the predecessor called it.
+    /// KEY of live/KEY, else APP/KEY; what the predecessor called it.
     pub stream_key: String,
     /// `app/key`
     pub name: String,
@@ -166,7 +171,7 @@ pub fn stopped(name: &StreamName) -> Response {
         name: &'a str,
         state: &'static str,
     }
-    json(Status::Ok, &Stopped { stream_key: name.key(), name: name.as_str(), state: "stopping" })
+    json(Status::Ok, &Stopped { stream_key: stream_key(name), name: name.as_str(), state: "stopping" })
 }
 
 /// Answers a ping.
@@ -236,7 +241,7 @@ impl PublishRequest {
 pub struct PublishGrant {
     /// Ready to publish to, token included.
     pub publish_url: String,
-    /// As it was asked for.
+    /// KEY of live/KEY, else APP/KEY.
     pub stream_key: String,
     /// The token alone.
     pub token: String,

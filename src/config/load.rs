@@ -214,9 +214,8 @@ impl Loader {
     /// # Errors
     /// [`ConfigError`] when two settings contradict one another.
     pub fn finish(mut self) -> Result<(Config, Vec<String>), ConfigError> {
-        let Config { rtmp, http, tls, hls, auth, ingest, .. } = &self.config;
+        let Config { rtmp, hls, auth, ingest, .. } = &self.config;
         let (part_ms, segment_ms) = (hls.part_wish_or_preset_ms(), hls.segment_target_or_preset_ms());
-        let no_certificate = tls.certificate_file.is_empty();
         let public_url = &rtmp.public_url;
         let url =
             public_url.is_empty() || public_url.starts_with("rtmp://") || public_url.starts_with("rtmps://");
@@ -243,21 +242,6 @@ impl Loader {
                     "ingest.publish_timeout_s = {}: at least ingest.handshake_timeout_s = {} is allowed",
                     ingest.publish_timeout_s, ingest.handshake_timeout_s
                 ),
-            ),
-            (
-                "tls.certificate_file",
-                no_certificate == tls.key_file.is_empty(),
-                "tls.certificate_file and tls.key_file are set together or not at all".into(),
-            ),
-            (
-                "http.https_addr",
-                http.https_addr.is_off() || !no_certificate,
-                "http.https_addr needs tls.certificate_file and tls.key_file".into(),
-            ),
-            (
-                "rtmp.rtmps_addr",
-                rtmp.rtmps_addr.is_off() || !no_certificate,
-                "rtmp.rtmps_addr needs tls.certificate_file and tls.key_file".into(),
             ),
             (
                 "rtmp.public_url",

@@ -48,14 +48,6 @@ fn mistakes_in_a_file_are_answered_with_line_finding_and_what_is_allowed() {
             "server.toml:2: auth.token_expiry_default_s = 90000: at most auth.token_expiry_max_s = 86400 is allowed",
         ),
         (
-            "[http]\nhttps_addr = \":443\"",
-            "server.toml:2: http.https_addr needs tls.certificate_file and tls.key_file",
-        ),
-        (
-            "[tls]\ncertificate_file = \"a.pem\"",
-            "server.toml:2: tls.certificate_file and tls.key_file are set together or not at all",
-        ),
-        (
             "[rtmp]\npublic_url = \"in.example\"",
             "server.toml:2: rtmp.public_url = \"in.example\": rtmp://HOST[:PORT] or rtmps://HOST[:PORT] is allowed",
         ),

@@ -26,8 +26,6 @@ pub struct Config {
     pub rtmp: Rtmp,
     /// Where viewers connect.
     pub http: Http,
-    /// Certificates.
-    pub tls: Tls,
     /// How streams are cut and listed.
     pub hls: Hls,
     /// How long publishers are waited for, and how many there may be.
@@ -58,8 +56,6 @@ pub struct Server {
 pub struct Rtmp {
     /// RTMP over TCP.
     pub addr: ListenAddress,
-    /// RTMP over TLS.
-    pub rtmps_addr: ListenAddress,
     /// `rtmp://HOST[:PORT]` as encoders reach it, for printed URLs; empty: localhost and the port of `addr`.
     pub public_url: String,
     /// Connections at once, publishing or not.
@@ -74,10 +70,6 @@ pub struct Rtmp {
 pub struct Http {
     /// HTTP.
     pub addr: ListenAddress,
-    /// HTTPS.
-    pub https_addr: ListenAddress,
-    /// HTTP/2 over TLS, which Low-Latency HLS on Apple's players needs.
-    pub http2: bool,
     /// Connections at once.
     pub connections_max: u32,
     /// The same from one address; 0: no limit.
@@ -86,16 +78,6 @@ pub struct Http {
     pub idle_timeout_s: u32,
     /// Viewers of one stream; 0: no limit.
     pub viewers_per_stream_max: u32,
-}
-
-/// Certificates.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Tls {
-    /// PEM chain.
-    pub certificate_file: String,
-    /// PEM key.
-    pub key_file: String,
 }
 
 /// How streams are cut and listed.
@@ -273,7 +255,6 @@ impl Default for Rtmp {
     fn default() -> Self {
         Self {
             addr: ListenAddress::EveryInterface { port: 1935 },
-            rtmps_addr: ListenAddress::Off,
             public_url: String::new(),
             connections_max: 1000,
             connections_per_address_max: 16,
@@ -285,8 +266,6 @@ impl Default for Http {
     fn default() -> Self {
         Self {
             addr: ListenAddress::EveryInterface { port: 8080 },
-            https_addr: ListenAddress::Off,
-            http2: true,
             connections_max: 100_000,
             connections_per_address_max: 0,
             idle_timeout_s: 60,

@@ -49,10 +49,15 @@ impl GopLearner {
         }
         let watched_ms = self.newest_ms.saturating_sub(self.first_key_ms?);
         match self.longest_ms {
-            Some(longest) if watched_ms >= WATCHED_MS_MIN => Some(longest.min(GOP_LEARNING_MS_MAX)),
+            Some(_) if watched_ms >= WATCHED_MS_MIN => self.longest_ms(),
             _ if watched_ms >= i64::from(GOP_LEARNING_MS_MAX) => Some(segment_target_ms),
             _ => None,
         }
+    }
+
+    /// The longest complete group so far, for one who cannot wait for more; at most 12 s.
+    pub fn longest_ms(&self) -> Option<u32> {
+        self.longest_ms.map(|longest| longest.min(GOP_LEARNING_MS_MAX))
     }
 }
 

@@ -295,6 +295,10 @@ impl Response {
         if self.status != Status::Ok || self.encoding != Encoding::Identity {
             return self;
         }
+        // A page is whole, and keeps its policy.
+        if !matches!(self.extra, Extra::None | Extra::AcceptRanges) {
+            return self;
+        }
         self.extra = Extra::AcceptRanges;
         let Some(range) = range else { return self };
         let complete = self.body.len();

@@ -206,3 +206,11 @@ fn the_longest_values_are_printed_whole() {
         "{text}"
     );
 }
+
+#[test]
+fn a_page_keeps_its_policy_whatever_range_is_asked_for() {
+    let policy = Extra::ContentSecurityPolicy("default-src 'none'");
+    let page = Response::ok(content_type::HTML, Cache::NoCache, Body::One(Bytes::from_static(b"<html>")));
+    let page = Response { extra: policy, ..page }.in_range(Some(RangeSpec::From { first: 2 }));
+    assert_eq!((page.status, page.extra, page.body.len()), (Status::Ok, policy, 6));
+}

@@ -1,6 +1,6 @@
 //! What the server prints when it stands: lines that can be pasted into an encoder.
-#![allow(clippy::print_stdout)]
 
+use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// What the banner tells.
@@ -27,46 +27,59 @@ pub struct Banner<'a> {
 pub const EXAMPLE_KEY: &str = "stream";
 
 impl Banner<'_> {
-    /// Prints it. The line that begins with `ready` is for programs.
+    /// Prints it; a standard output that nobody reads is no reason to end.
     pub fn print(&self) {
+        let _ = self.write(&mut io::stdout().lock());
+    }
+
+    /// The line that begins with `ready` is for programs.
+    fn write(&self, out: &mut impl Write) -> io::Result<()> {
         let page = format!("http://{}", reachable(self.http));
         let key = match self.token {
             Some(token) => format!("{EXAMPLE_KEY}?token={token}"),
             None => EXAMPLE_KEY.to_owned(),
         };
         let url = self.public_url;
-        println!("RapidRTMP {} on {} shard(s)", env!("CARGO_PKG_VERSION"), self.shards_count);
-        println!();
+        writeln!(out, "RapidRTMP {} on {} shard(s)", env!("CARGO_PKG_VERSION"), self.shards_count)?;
+        writeln!(out)?;
         if self.demo {
-            println!("  Watch the demo    {page}/watch/live/demo");
+            writeln!(out, "  Watch the demo    {page}/watch/live/demo")?;
         }
-        println!("  Pages             {page}/");
-        println!("  Watch yours       {page}/watch/live/{EXAMPLE_KEY}");
-        println!("  Playlist          {page}/live/{EXAMPLE_KEY}/index.m3u8");
-        println!();
-        println!("  OBS               Settings > Stream > Service: Custom...");
-        println!("    Server          {url}/live");
-        println!("    Stream Key      {key}");
-        println!(
+        writeln!(out, "  Pages             {page}/")?;
+        writeln!(out, "  Watch yours       {page}/watch/live/{EXAMPLE_KEY}")?;
+        writeln!(out, "  Playlist          {page}/live/{EXAMPLE_KEY}/index.m3u8")?;
+        writeln!(out)?;
+        writeln!(out, "  OBS               Settings > Stream > Service: Custom...")?;
+        writeln!(out, "    Server          {url}/live")?;
+        writeln!(out, "    Stream Key      {key}")?;
+        writeln!(
+            out,
             "  ffmpeg            ffmpeg -re -i FILE -c:v libx264 -preset veryfast -tune zerolatency -g 60 \\"
-        );
-        println!("                      -c:a aac -f flv \"{url}/live/{key}\"");
-        println!();
+        )?;
+        writeln!(out, "                      -c:a aac -f flv \"{url}/live/{key}\"")?;
+        writeln!(out)?;
         match self.token {
-            None => {
-                println!("  OPEN: anyone who reaches port {} may publish, without a token.", self.rtmp.port())
-            }
+            None => writeln!(
+                out,
+                "  OPEN: anyone who reaches port {} may publish, without a token.",
+                self.rtmp.port()
+            )?,
             Some(_) if self.secret_is_fresh => {
-                println!(
+                writeln!(
+                    out,
                     "  Tokens end with this process: set server.state_dir or auth.token_secret to keep them."
-                );
+                )?;
             }
             Some(_) => {}
         }
         if let Some(admin_key) = self.admin_key {
-            println!("  Admin key         {admin_key}  (made just now; set auth.admin_key to keep one)");
+            writeln!(
+                out,
+                "  Admin key         {admin_key}  (made just now; set auth.admin_key to keep one)"
+            )?;
         }
-        println!("ready rtmp={} http={}", self.rtmp, self.http);
+        writeln!(out, "ready rtmp={} http={}", self.rtmp, self.http)?;
+        out.flush()
     }
 }
 

@@ -41,7 +41,7 @@ pub struct ServeFlags {
     /// Where viewers connect, such as :8080.
     #[arg(long, value_name = "ADDR")]
     pub http: Option<String>,
-    /// Where viewers connect over TLS.
+    /// Not yet: put a TLS proxy before --http.
     #[arg(long, value_name = "ADDR")]
     pub https: Option<String>,
     /// Executors, each on a core; 0 is one for each core.
@@ -62,4 +62,12 @@ pub struct TokenFlags {
     /// Settings file with the secret or the state directory.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+}
+
+/// What is wrong with the flags, without the usage below it.
+pub fn one_line(wrong: &clap::Error) -> String {
+    let text = wrong.to_string();
+    let told = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
+    let told: Vec<&str> = told.filter(|line| !line.is_empty() && !line.starts_with("For more")).collect();
+    told.join("; ").replace(":;", ":").trim_start_matches("error: ").to_owned()
 }

@@ -1,11 +1,11 @@
 //! The three commands: what is read and checked before the shards start, and what the process does while
 //! they run.
 
-use std::io::IsTerminal;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rapidrtmp::auth::{AdminKey, Claims, Tokens};
@@ -16,6 +16,7 @@ use rapidrtmp::media::StreamName;
 use rapidrtmp::metrics::Registry;
 use rapidrtmp::pages::{PlayerScript, ScriptError, content_security_policy};
 use rapidrtmp::secret::Secret;
+use rapidrtmp::shard::admission::Connections;
 use rapidrtmp::shard::serve::{Running, ServeOptions};
 use rapidrtmp::shard::service::Setup;
 use rapidrtmp::shard::{self, BoundListener, Plan, PreflightError, ShardEnded, StartError, preflight};
@@ -72,14 +73,20 @@ pub fn check(flags: &ServeFlags) -> Result<(), Failure> {
         StateDir::open(Path::new(&config.server.state_dir))?;
     }
     let plan = plan(&config);
-    let addresses = [config.rtmp.addr, config.http.addr].map(|address| address.candidates().next());
-    preflight::check(plan.shards_count, &addresses.into_iter().flatten().collect::<Vec<_>>())?;
+    for (key, address) in [("rtmp.addr", config.rtmp.addr), ("http.addr", config.http.addr)] {
+        match listeners(key, address, &plan) {
+            // It may be the very server whose settings are checked.
+            Err(Failure::Preflight(in_use @ PreflightError::AddressInUse { .. })) => {
+                eprintln!("rapidrtmp: warning: {in_use}");
+            }
+            other => drop(other?),
+        }
+    }
     eprintln!("rapidrtmp: settings and host are in order");
     Ok(())
 }
 
 /// `rapidrtmp token`
-#[allow(clippy::print_stdout)]
 pub fn token(flags: &TokenFlags) -> Result<(), Failure> {
     let (config, _) = load(&ServeFlags { config: flags.config.clone(), ..ServeFlags::default() })?;
     let name = rapidrtmp::api::stream_name(&flags.key)
@@ -99,17 +106,13 @@ pub fn token(flags: &TokenFlags) -> Result<(), Failure> {
         return Err(Failure::Text(text.into()));
     };
     let token = mint(&Tokens::new(&secret), &name, expires_in_s);
-    println!("{}", shard::publish_url(&config.rtmp.public_url_or_local(), &name, &token));
-    Ok(())
+    let url = shard::publish_url(&config.rtmp.public_url_or_local(), &name, &token);
+    // Unlike println!, no panic when nobody reads.
+    writeln!(std::io::stdout(), "{url}").map_err(io("standard output"))
 }
 
 /// `rapidrtmp serve`
 pub fn serve(flags: &ServeFlags) -> Result<(), Failure> {
-    if flags.https.is_some() {
-        return Err(Failure::Text(
-            "--https: this version has no TLS yet; put a TLS proxy before --http".into(),
-        ));
-    }
     let (config, warnings) = load(flags)?;
     let state = match config.server.state_dir.as_str() {
         "" => None,
@@ -124,7 +127,7 @@ pub fn serve(flags: &ServeFlags) -> Result<(), Failure> {
     let records = records(state.as_ref())?;
 
     let control = ControlThread::start(state).map_err(io("the control thread"))?;
-    log_to(&control.handle(), &config);
+    let log_lines_dropped = log_to(&control.handle(), &config);
     for warning in warnings {
         tracing::warn!("{warning}");
     }
@@ -147,6 +150,10 @@ pub fn serve(flags: &ServeFlags) -> Result<(), Failure> {
         rtmp_port: rtmp_address.port(),
         public_url: public_url.clone(),
         draining: AtomicBool::new(false),
+        log_lines_dropped,
+        connections: Connections::default(),
+        streams_count: AtomicUsize::new(0),
+        faults: None,
     };
     let shards_count = plan.shards_count;
     let config = Arc::new(config);
@@ -175,9 +182,11 @@ pub fn serve(flags: &ServeFlags) -> Result<(), Failure> {
         shards_count,
     }
     .print();
-    let demo = if flags.demo { Some(start_demo(rtmp_address, &tokens, &config)?) } else { None };
-    let outcome = watch(&running, &mut signals, flags);
-    drop(demo);
+    let outcome = {
+        // It says goodbye before the others are asked to.
+        let _demo = if flags.demo { Some(start_demo(rtmp_address, &tokens, &config)?) } else { None };
+        watch(&running, &mut signals, flags)
+    };
     if outcome.is_ok() {
         running.drain();
         std::thread::sleep(DRAIN);
@@ -197,9 +206,12 @@ fn watch(running: &Running, signals: &mut Signals, flags: &ServeFlags) -> Result
                 return Ok(());
             }
             match load(flags) {
-                Ok((config, _)) => {
+                Ok((config, warnings)) => {
+                    for warning in warnings {
+                        tracing::warn!("{warning}");
+                    }
                     running.reload(&Arc::new(config));
-                    tracing::info!("settings were read again; they apply to streams that begin from here on");
+                    tracing::info!("settings were read again; latency keys apply to new sessions");
                 }
                 Err(failure) => tracing::error!("settings stay as they are: {failure}"),
             }
@@ -213,6 +225,10 @@ fn watch(running: &Running, signals: &mut Signals, flags: &ServeFlags) -> Result
 }
 
 fn load(flags: &ServeFlags) -> Result<(Config, Vec<String>), Failure> {
+    if flags.https.is_some() {
+        let text = "--https: this version has no TLS yet; put a TLS proxy before --http";
+        return Err(Failure::Text(text.into()));
+    }
     let mut loader = Loader::new();
     if let Some(path) = &flags.config {
         let name = path.display().to_string();
@@ -319,8 +335,10 @@ fn mint(tokens: &Tokens, name: &StreamName, expires_in_s: u64) -> String {
     })
 }
 
-fn log_to(control: &Control, config: &Config) {
+/// Starts the log; returns the count of lines that it drops.
+fn log_to(control: &Control, config: &Config) -> Arc<AtomicU64> {
     let writer = LogWriter::new(control.clone());
+    let dropped = writer.dropped();
     let filter = tracing_subscriber::EnvFilter::new(config.server.log_level.as_str());
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
     match config.server.log_format {
@@ -329,6 +347,7 @@ fn log_to(control: &Control, config: &Config) {
         }
         LogFormat::Json => builder.json().with_writer(writer).init(),
     }
+    dropped
 }
 
 fn io(what: &'static str) -> impl Fn(std::io::Error) -> Failure {
@@ -342,6 +361,7 @@ fn start_demo(
     config: &Config,
 ) -> Result<rapidrtmp::demo::DemoHandle, Failure> {
     use rapidrtmp::demo::{DemoOptions, spawn};
+    use std::net::{IpAddr, Ipv4Addr};
     let name = StreamName::new("live", "demo").map_err(|error| Failure::Text(error.to_string()))?;
     let loopback = if rtmp.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { rtmp.ip() };
     // Expiry is checked when a session starts; the demo may reconnect for as long as the server runs.
@@ -351,6 +371,6 @@ fn start_demo(
 }
 
 #[cfg(not(feature = "demo"))]
-fn start_demo(_: SocketAddr, _: &Tokens, _: &Config) -> Result<(), Failure> {
+fn start_demo(_: SocketAddr, _: &Tokens, _: &Config) -> Result<std::convert::Infallible, Failure> {
     Err(Failure::Text("--demo: this binary was built without the demo feature".into()))
 }

@@ -4,7 +4,9 @@
 //! The date follows that estimate slowly, so that dates and durations agree to a few milliseconds.
 
 use super::Now;
-use crate::limits::{DATE_AHEAD_US_MAX, DATE_SLEW_PPM_MAX, DATE_SLEW_US_MAX, WALL_CLOCK_BUCKETS};
+use crate::limits::{
+    DATE_AHEAD_US_MAX, DATE_SLEW_PPM_MAX, DATE_SLEW_US_MAX, DATE_TOLERANCE_US, WALL_CLOCK_BUCKETS,
+};
 
 /// The estimate, and the date that follows it.
 #[derive(Debug, Clone, Default)]
@@ -17,6 +19,8 @@ pub struct WallClock {
     told_us: Option<i64>,
     /// Media time of the last segment's start.
     segment_us: i64,
+    /// The date is on its way back to the estimate.
+    slewing: bool,
     /// The next segment may step: a discontinuity stands before it.
     may_step: bool,
     /// The first whole window's estimate and when it was made, to measure drift from.
@@ -52,9 +56,9 @@ impl WallClock {
     }
 
     /// The date (Unix milliseconds) of a segment that starts at this media time. Asked once for each
-    /// segment of the first rendition, in order: the date moves towards the estimate by at most
-    /// 500 ppm and 5 ms, or steps to it after a discontinuity; it is never in the future by the time
-    /// that the segment's first part is listed.
+    /// segment of the first rendition, in order: once it is off by more than [`DATE_TOLERANCE_US`] the date
+    /// moves towards the estimate by at most 500 ppm and 5 ms a segment, or steps to it after a
+    /// discontinuity; it is never in the future by the time that the segment's first part is listed.
     pub fn segment_date(&mut self, media_us: i64, now: Now) -> u64 {
         let now_us = i64::try_from(now.unix_us).unwrap_or(i64::MAX);
         let estimate = self.estimate_us().unwrap_or(now_us.saturating_sub(media_us));
@@ -62,11 +66,16 @@ impl WallClock {
             None => estimate,
             // Output media time goes on over a discontinuity, so not going back is not lowering this.
             Some(told) if self.may_step => estimate.max(told),
+            // Shaka Player starts its decoder anew where a date and the durations before it differ by a
+            // millisecond, and then shows nothing until the next key frame: an error that nobody sees is
+            // better kept than mended.
+            Some(told) if !self.slewing && (estimate - told).abs() <= DATE_TOLERANCE_US => told,
             Some(told) => {
                 let elapsed = media_us.saturating_sub(self.segment_us).max(0);
                 let slew = (elapsed / 1_000_000 * DATE_SLEW_PPM_MAX
                     + elapsed % 1_000_000 * DATE_SLEW_PPM_MAX / 1_000_000)
                     .min(DATE_SLEW_US_MAX);
+                self.slewing = (estimate - told).abs() > slew;
                 told + (estimate - told).clamp(-slew, slew)
             }
         };
@@ -169,6 +178,18 @@ mod tests {
         assert_eq!(clock.segment_date(0, at(60_000)), UNIX_US / 1000 + 60);
         clock.handle_arrival(2_000_000, at(2_000_000));
         assert_eq!(clock.segment_date(2_000_000, at(2_000_000)), UNIX_US / 1000 + 2_059);
+    }
+
+    #[test]
+    fn a_date_that_is_a_little_off_stays_so_that_dates_and_durations_agree_to_the_millisecond() {
+        let mut clock = WallClock::default();
+        clock.handle_arrival(0, at(45_000));
+        let first = clock.segment_date(0, at(45_000));
+        for segment in 1..100 {
+            let media_us = segment * 2_000_000;
+            clock.handle_arrival(media_us, at(media_us));
+            assert_eq!(clock.segment_date(media_us, at(media_us)), first + media_us as u64 / 1000);
+        }
     }
 
     #[test]

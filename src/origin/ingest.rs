@@ -1,12 +1,12 @@
 //! One publisher's media: RTMP fragments through the FLV demuxer, to the learning or to the session.
 
-use super::learning::{Learning, Learnt};
+use super::learning::{Learning, LearningSettings, Learnt};
 use super::live::{Live, LiveError};
 use crate::flv::{Demuxer, Event, Findings, Fragment, FrameBegin};
 use crate::fmp4::BufferPool;
-use crate::media::Unwrap;
-use crate::media::{Now, TrackKind};
+use crate::media::{FrameRate, Now, TrackKind, Unwrap};
 use crate::rtmp::{MediaFragment, StreamMetadata};
+use smallvec::SmallVec;
 
 /// videocodecid and audiocodecid of FLV that say "none".
 const CODEC_NONE: f64 = 0.0;
@@ -16,9 +16,9 @@ const CODEC_NONE: f64 = 0.0;
 pub enum Step {
     /// Nothing.
     Continue,
-    /// Its parameters changed: close what is open, learn it anew for the same session.
+    /// Its parameters changed: close what is open.
     Relearn,
-    /// It has a track that the session has not: end the session, learn it for a new one.
+    /// It has a track that the session has not: end the session.
     NewSession,
     /// It was learnt.
     Learnt(Box<Learnt>),
@@ -37,10 +37,26 @@ pub enum IngestError {
 pub struct Ingest {
     demuxer: Demuxer,
     unwrap: Unwrap,
+    settings: LearningSettings,
+    hints: Hints,
     /// `None` once its frames go to the session.
     learning: Option<Learning>,
     unsupported: Option<String>,
     frames: FramesReceived,
+}
+
+/// What onMetaData announced; kept, since it is not said again when a track changes.
+#[derive(Debug, Default)]
+struct Hints {
+    kinds: SmallVec<[TrackKind; 2]>,
+    frame_rate: Option<FrameRate>,
+}
+
+impl Hints {
+    fn told(&self, mut learning: Learning) -> Learning {
+        learning.expect(&self.kinds, self.frame_rate);
+        learning
+    }
 }
 
 /// Frames by kind.
@@ -73,11 +89,14 @@ impl FramesReceived {
 }
 
 impl Ingest {
-    /// A publisher that has to be learnt first.
-    pub fn new(learning: Learning) -> Self {
+    /// A publisher that has to be learnt first: for the values of a session, or for a new one.
+    pub fn new(settings: LearningSettings, for_session: bool) -> Self {
+        let learning = if for_session { Learning::for_session(settings) } else { Learning::new(settings) };
         Self {
             demuxer: Demuxer::new(),
             unwrap: Unwrap::default(),
+            settings,
+            hints: Hints::default(),
             learning: Some(learning),
             unsupported: None,
             frames: FramesReceived::default(),
@@ -104,9 +123,9 @@ impl Ingest {
         self.frames
     }
 
-    /// Learns from here on.
-    pub fn learn(&mut self, learning: Learning) {
-        self.learning = Some(learning);
+    /// What was learnt does not fit the values that were given: learns it for a new session.
+    pub fn learn_again(&mut self, learnt: Learnt) {
+        self.learning = Some(self.hints.told(Learning::again(learnt, self.settings)));
     }
 
     /// Frames go to the session from here on.
@@ -116,17 +135,21 @@ impl Ingest {
 
     /// onMetaData says which kinds to expect. Hints only.
     pub fn metadata(&mut self, metadata: &StreamMetadata) {
-        let Some(learning) = &mut self.learning else { return };
         let named = |codec: Option<f64>, kind| codec.filter(|id| *id != CODEC_NONE).map(|_| kind);
         let kinds =
             [named(metadata.video_codec, TrackKind::Video), named(metadata.audio_codec, TrackKind::Audio)];
-        let kinds: smallvec::SmallVec<[TrackKind; 2]> = kinds.into_iter().flatten().collect();
-        learning.expect(&kinds, metadata.framerate);
+        self.hints = Hints {
+            kinds: kinds.into_iter().flatten().collect(),
+            frame_rate: metadata.framerate.and_then(FrameRate::from_f64),
+        };
+        if let Some(learning) = &mut self.learning {
+            learning.expect(&self.hints.kinds, self.hints.frame_rate);
+        }
     }
 
     /// When [`Ingest::handle_time`] wants to be called, monotonic microseconds.
-    pub fn deadline_us(&self) -> Option<u64> {
-        self.learning.as_ref().and_then(Learning::deadline_us)
+    pub fn deadline_us(&self, now: Now) -> Option<u64> {
+        self.learning.as_ref().and_then(|learning| learning.deadline_us(now))
     }
 
     /// Ends a learning that has waited long enough.
@@ -135,14 +158,15 @@ impl Ingest {
         Some(Step::Learnt(Box::new(learnt)))
     }
 
-    /// One fragment. `live` is the stream's session, if there is one.
+    /// One fragment. `live` is the stream's session, if there is one. After [`Step::Relearn`] and
+    /// [`Step::NewSession`] what follows is being learnt already.
     ///
     /// # Errors
     /// [`IngestError`].
     pub fn media(
         &mut self,
         fragment: &MediaFragment<'_>,
-        live: Option<&mut Live>,
+        mut live: Option<&mut Live>,
         now: Now,
         pool: &mut BufferPool,
     ) -> Result<Step, IngestError> {
@@ -154,57 +178,52 @@ impl Ingest {
             last: fragment.last,
             bytes: fragment.payload,
         };
-        match (&mut self.learning, live) {
-            (None, Some(live)) => {
-                for event in self.demuxer.feed(fragment) {
-                    match event {
-                        Event::Config { .. } => return Ok(Step::Relearn),
-                        Event::FrameBegin(begin) => {
-                            if live.config(begin.kind).is_none() {
-                                return Ok(Step::NewSession);
-                            }
-                            self.frames.count(&begin);
-                            let timestamp_ms = self.unwrap.unwrap_ms(begin.timestamp_ms);
+        let mut step = Step::Continue;
+        for event in self.demuxer.feed(fragment) {
+            match event {
+                Event::Config { kind, .. } => {
+                    if self.learning.is_none() {
+                        self.learning = Some(self.hints.told(Learning::for_session(self.settings)));
+                        step = Step::Relearn;
+                    }
+                    self.learning.as_mut().into_iter().for_each(|learning| learning.config_changed(kind));
+                }
+                Event::FrameBegin(begin) => {
+                    self.frames.count(&begin);
+                    let timestamp_ms = self.unwrap.unwrap_ms(begin.timestamp_ms);
+                    if let (None, Some(live)) = (&self.learning, &mut live) {
+                        let is_known = live.config(begin.kind).is_some();
+                        if is_known {
                             live.frame_begins(&begin, timestamp_ms, now, pool)?;
+                        } else if begin.key || begin.kind == TrackKind::Audio {
+                            self.learning = Some(self.hints.told(Learning::new(self.settings)));
+                            step = Step::NewSession;
                         }
-                        Event::FrameBytes { kind, bytes } => live.frame_bytes(kind, &bytes)?,
-                        Event::FrameEnd { kind, idr, fault } => {
-                            live.frame_ends(kind, idr, fault.is_none(), now, pool)?;
-                        }
-                        Event::Unsupported { what, .. } => {
-                            self.unsupported.get_or_insert_with(|| what.to_string());
-                        }
-                        Event::EndOfSequence { .. } | Event::Refused { .. } => {}
+                    }
+                    if let Some(learning) = &mut self.learning {
+                        learning.frame_begins(&begin, timestamp_ms);
                     }
                 }
-                Ok(Step::Continue)
-            }
-            (Some(learning), _) => {
-                let mut frame_ended = false;
-                for event in self.demuxer.feed(fragment) {
-                    match event {
-                        // Frames that were kept under another configuration cannot be decoded with this one.
-                        Event::Config { kind, .. } => learning.config_changed(kind),
-                        Event::FrameBegin(begin) => {
-                            self.frames.count(&begin);
-                            learning.frame_begins(&begin, self.unwrap.unwrap_ms(begin.timestamp_ms));
-                        }
-                        Event::FrameBytes { kind, bytes } => learning.frame_bytes(kind, &bytes),
-                        Event::FrameEnd { kind, idr, fault } => {
-                            learning.frame_ends(kind, idr, fault.is_none(), now);
-                            frame_ended = true;
-                        }
-                        Event::Unsupported { what, .. } => {
-                            self.unsupported.get_or_insert_with(|| what.to_string());
-                        }
-                        Event::EndOfSequence { .. } | Event::Refused { .. } => {}
-                    }
+                Event::FrameBytes { kind, bytes } => match (&mut self.learning, &mut live) {
+                    (Some(learning), _) => learning.frame_bytes(kind, &bytes),
+                    (None, Some(live)) => live.frame_bytes(kind, &bytes)?,
+                    (None, None) => {}
+                },
+                Event::FrameEnd { kind, idr, fault } => match (&mut self.learning, &mut live) {
+                    (Some(learning), _) => learning.frame_ends(kind, idr, fault.is_none(), now),
+                    (None, Some(live)) => live.frame_ends(kind, idr, fault.is_none(), now, pool)?,
+                    (None, None) => {}
+                },
+                Event::Unsupported { what, .. } => {
+                    self.unsupported.get_or_insert_with(|| what.to_string());
                 }
-                let learnt = if frame_ended { learning.finish(&self.demuxer, now) } else { None };
-                Ok(learnt.map_or(Step::Continue, |learnt| Step::Learnt(Box::new(learnt))))
+                Event::EndOfSequence { .. } | Event::Refused { .. } => {}
             }
-            // A session ends only through `Home`, which sets a learning.
-            (None, None) => Ok(Step::NewSession),
+        }
+        match step {
+            Step::Continue => Ok(self.handle_time(now).unwrap_or(step)),
+            // The session is to be closed or ended before what was learnt can begin another.
+            step => Ok(step),
         }
     }
 

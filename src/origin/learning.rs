@@ -9,12 +9,26 @@ use super::tracks::{LearntStream, StreamTrack};
 use crate::codec::{CodecConfig, avc};
 use crate::flv::{Demuxer, FrameBegin};
 use crate::hls::{GopLearner, TrackLearner};
-use crate::limits::{LEARNING_AUDIO_LEAD_MS, LEARNING_BYTES_MAX, LEARNING_CADENCE_US_MAX};
+use crate::limits::{
+    CADENCE_FRAMES_MIN, GOP_LEARNING_MS_MAX, LEARNING_AUDIO_LEAD_MS, LEARNING_BYTES_MAX,
+    LEARNING_CADENCE_US_MAX, PART_TARGET_MS_MAX, TIMESTAMP_BACK_MS_MAX,
+};
 use crate::media::{Cadence, FrameRate};
 use crate::media::{Now, Timescale, TrackKind};
 
-/// Video frames from which an exact grid can be told.
-const GRID_FRAMES_MIN: usize = 9;
+/// What a kept frame costs besides its bytes.
+const KEPT_FRAME_BYTES: usize = size_of::<KeptFrame>();
+/// The longest wait for a GOP, whatever timestamps say.
+const GOP_LEARNING_US_MAX: u64 = GOP_LEARNING_MS_MAX as u64 * 1000;
+
+/// What is learnt, and for what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LearningSettings {
+    /// The encoder's GOP, when the operator has said it, milliseconds.
+    pub gop_ms: Option<u32>,
+    /// From here on a segment is cut at a key frame, milliseconds.
+    pub segment_target_ms: u32,
+}
 
 /// A whole frame that waits for the end of learning.
 #[derive(Debug)]
@@ -34,20 +48,27 @@ pub struct KeptFrame {
 /// Learns one publisher.
 #[derive(Debug)]
 pub struct Learning {
+    settings: LearningSettings,
     tracks: TrackLearner,
     /// `None` when the session's values are given, so that the GOP changes nothing.
     gop: Option<GopLearner>,
-    segment_target_ms: u32,
+    /// From the first IDR on, and sound of about that time.
     frames: VecDeque<KeptFrame>,
+    /// What `frames` costs.
     frames_bytes: usize,
+    /// Frames of which bytes are arriving, by kind.
     partial: [Option<(FrameBegin, i64, BytesMut)>; 2],
+    /// Newest timestamp, by kind.
+    newest_ms: [Option<i64>; 2],
     frame_rate_hint: Option<FrameRate>,
+    /// A coded picture came, so the first IDR is worth waiting for.
+    video_seen: bool,
+    /// When the first IDR came, monotonic microseconds.
     video_since_us: Option<u64>,
-    /// keyint of x264, once its SEI was looked for.
+    /// Pictures in `frames`.
+    video_frames: usize,
+    /// keyint of x264, from the SEI in the first IDR.
     keyint_frames: Option<u32>,
-    keyint_sought: bool,
-    /// Video is configured, so its first IDR is worth waiting for.
-    video_expected: bool,
 }
 
 /// What learning found.
@@ -57,38 +78,39 @@ pub struct Learnt {
     pub stream: LearntStream,
     /// Expected GOP, milliseconds; 0 without video.
     pub gop_ms: u32,
-    /// The frames kept meanwhile, from the first usable one on.
+    /// The frames kept meanwhile. The first one is of the track that cuts are made on.
     pub frames: VecDeque<KeptFrame>,
-    /// Timestamp of the first frame that is used, milliseconds: zero of all tracks.
+    /// Timestamp of the first frame, milliseconds: zero of all tracks.
     pub anchor_ms: i64,
 }
 
 impl Learning {
-    /// For a new session. `gop_ms` is the configured GOP, if any.
-    pub fn new(gop_ms: Option<u32>, segment_target_ms: u32) -> Self {
-        Self { gop: Some(GopLearner::new(gop_ms)), ..Self::for_session(segment_target_ms) }
+    /// For a new session.
+    pub fn new(settings: LearningSettings) -> Self {
+        Self { gop: Some(GopLearner::new(settings.gop_ms)), ..Self::for_session(settings) }
     }
 
     /// For a publisher that may go on with a session whose values are frozen.
-    pub fn for_session(segment_target_ms: u32) -> Self {
+    pub fn for_session(settings: LearningSettings) -> Self {
         Self {
+            settings,
             tracks: TrackLearner::default(),
             gop: None,
-            segment_target_ms,
             frames: VecDeque::new(),
             frames_bytes: 0,
             partial: [None, None],
+            newest_ms: [None, None],
             frame_rate_hint: None,
+            video_seen: false,
             video_since_us: None,
+            video_frames: 0,
             keyint_frames: None,
-            keyint_sought: false,
-            video_expected: false,
         }
     }
 
-    /// Starts over with frames that were learnt under values that they do not fit.
-    pub fn again(learnt: Learnt, gop_ms: Option<u32>, segment_target_ms: u32) -> Self {
-        let mut learning = Self::new(gop_ms, segment_target_ms);
+    /// For a new session, with frames that were learnt under values that they do not fit.
+    pub fn again(learnt: Learnt, settings: LearningSettings) -> Self {
+        let mut learning = Self::new(settings);
         for frame in learnt.frames {
             learning.keep(frame);
         }
@@ -96,22 +118,16 @@ impl Learning {
     }
 
     /// onMetaData: which kinds to expect, and the frame rate.
-    pub fn expect(&mut self, kinds: &[TrackKind], frames_per_second: Option<f64>) {
+    pub fn expect(&mut self, kinds: &[TrackKind], frame_rate: Option<FrameRate>) {
         if !kinds.is_empty() {
             self.tracks.expect(kinds);
         }
-        self.frame_rate_hint = frames_per_second.and_then(FrameRate::from_f64).or(self.frame_rate_hint);
+        self.frame_rate_hint = frame_rate.or(self.frame_rate_hint);
     }
 
     /// A kind is configured anew: frames kept under another configuration cannot be decoded with this one.
     pub fn config_changed(&mut self, kind: TrackKind) {
-        self.frames.retain(|frame| frame.begin.kind != kind);
-        self.frames_bytes = self.frames.iter().map(|frame| frame.bytes.len()).sum();
-        if kind == TrackKind::Video {
-            self.video_expected = true;
-            self.video_since_us = None;
-            self.keyint_sought = false;
-        }
+        self.forget(kind);
     }
 
     /// A frame's first bytes are here.
@@ -135,48 +151,65 @@ impl Learning {
     }
 
     fn keep(&mut self, frame: KeptFrame) {
-        let now = frame.arrived;
-        self.tracks.handle_frame(frame.begin.kind, now);
-        if frame.begin.kind == TrackKind::Video {
+        let (kind, now) = (frame.begin.kind, frame.arrived);
+        let newest_ms = self.newest_ms[slot(kind)].replace(frame.timestamp_ms);
+        if newest_ms.is_some_and(|newest| is_leap(newest, frame.timestamp_ms)) {
+            // No rate can be told across a leap, and no session begins with one.
+            self.forget(TrackKind::Video);
+            self.forget(TrackKind::Audio);
+        }
+        self.tracks.handle_frame(kind, now);
+        if kind == TrackKind::Video {
+            self.video_seen = true;
             // Nothing can be decoded before the first IDR, nor cut.
-            if self.video_since_us.is_none() && !(frame.begin.key && frame.idr) {
-                return;
-            }
-            self.video_since_us.get_or_insert(now.monotonic_us);
-            if !self.keyint_sought {
-                self.keyint_sought = true;
+            if self.video_since_us.is_none() {
+                if !(frame.begin.key && frame.idr) {
+                    return;
+                }
+                self.video_since_us = Some(now.monotonic_us);
                 self.keyint_frames = avc::x264_options(&frame.bytes).and_then(|options| options.keyint);
             }
+            self.video_frames += 1;
             if let Some(gop) = &mut self.gop {
                 gop.handle_frame(frame.timestamp_ms, frame.begin.key);
             }
         }
-        self.frames_bytes += frame.bytes.len();
-        let newest_ms = frame.timestamp_ms;
+        let lead_ms = frame.timestamp_ms.saturating_sub(LEARNING_AUDIO_LEAD_MS);
+        self.frames_bytes += cost(&frame);
         self.frames.push_back(frame);
-        if self.video_expected && self.video_since_us.is_none() {
+        if self.video_seen && self.video_since_us.is_none() {
             // Sound from long before the first picture will not be used.
-            while self
-                .frames
-                .front()
-                .is_some_and(|first| first.timestamp_ms < newest_ms - LEARNING_AUDIO_LEAD_MS)
+            while self.frames.front().is_some_and(|first| first.timestamp_ms < lead_ms)
+                || self.frames_bytes > LEARNING_BYTES_MAX
             {
-                self.frames_bytes -= self.frames.pop_front().map_or(0, |first| first.bytes.len());
+                self.frames_bytes -= self.frames.pop_front().map_or(0, |first| cost(&first));
             }
         }
     }
 
-    /// When [`Learning::finish`] may have changed its mind by time alone, monotonic microseconds.
-    pub fn deadline_us(&self) -> Option<u64> {
-        let video = self.video_since_us.map(|since| since + LEARNING_CADENCE_US_MAX);
-        [self.tracks.deadline_us(), video].into_iter().flatten().max()
+    /// Drops what is kept of a kind; pictures begin again with an IDR.
+    fn forget(&mut self, kind: TrackKind) {
+        self.frames.retain(|frame| frame.begin.kind != kind);
+        self.frames_bytes = self.frames.iter().map(cost).sum();
+        if kind == TrackKind::Video {
+            self.video_since_us = None;
+            self.video_frames = 0;
+            self.keyint_frames = None;
+            self.gop = self.gop.as_ref().map(|_| GopLearner::new(self.settings.gop_ms));
+        }
+    }
+
+    /// When [`Learning::finish`] may next change its mind by time alone, monotonic microseconds.
+    pub fn deadline_us(&self, now: Now) -> Option<u64> {
+        let after_idr = |us: u64| self.video_since_us.map(|since| since + us);
+        let gop = self.gop.as_ref().and_then(|_| after_idr(GOP_LEARNING_US_MAX));
+        let deadlines = [self.tracks.deadline_us(), after_idr(LEARNING_CADENCE_US_MAX), gop];
+        deadlines.into_iter().flatten().filter(|&at| at > now.monotonic_us).min()
     }
 
     /// What was learnt, once it is enough. Takes the frames with it.
     pub fn finish(&mut self, demuxer: &Demuxer, now: Now) -> Option<Learnt> {
-        // Too much to keep: what is known must do.
-        let is_full = self.frames_bytes >= LEARNING_BYTES_MAX;
-        if !is_full && !self.tracks.is_done(now) {
+        if !self.is_ready(now) {
             return None;
         }
         let dts = |kind| -> Vec<i64> {
@@ -184,15 +217,6 @@ impl Learning {
             of_kind.map(|frame| frame.timestamp_ms).collect()
         };
         let (video_dts, audio_dts) = (dts(TrackKind::Video), dts(TrackKind::Audio));
-        if self.video_expected && video_dts.is_empty() {
-            return None;
-        }
-        let cadence_waited =
-            self.video_since_us.is_some_and(|since| now.monotonic_us >= since + LEARNING_CADENCE_US_MAX);
-        if !video_dts.is_empty() && video_dts.len() < GRID_FRAMES_MIN && !cadence_waited && !is_full {
-            return None;
-        }
-
         let mut stream = LearntStream::default();
         if let (Some(CodecConfig::Avc(config)), false) =
             (demuxer.config(TrackKind::Video), video_dts.is_empty())
@@ -216,46 +240,120 @@ impl Learning {
             });
         }
         let leading = stream.tracks.first()?;
-        let gop_ms =
-            if leading.kind == TrackKind::Audio { 0 } else { self.gop_ms(leading.cadence, is_full)? };
-
-        let anchor_ms = self.anchor_ms(leading);
+        let gop_ms = if leading.kind == TrackKind::Audio { 0 } else { self.gop_ms(leading.cadence, now)? };
+        let kind = leading.kind;
         let mut frames = std::mem::take(&mut self.frames);
         self.frames_bytes = 0;
-        // Sound of before the first picture, by more than one of its frames, is not part of the stream.
+        // Sound that was sent ahead of the first picture belongs behind it; sound of before it, nowhere.
+        let first = frames.iter().position(|frame| frame.begin.kind == kind)?;
+        let first = frames.remove(first)?;
+        let anchor_ms = first.timestamp_ms;
         frames.retain(|frame| frame.timestamp_ms >= anchor_ms);
+        frames.push_front(first);
         Some(Learnt { stream, gop_ms, frames, anchor_ms })
     }
 
+    /// Says cheaply that nothing can be told yet.
+    fn is_ready(&self, now: Now) -> bool {
+        if self.video_seen && self.video_since_us.is_none() {
+            return false;
+        }
+        if self.is_full() {
+            return true;
+        }
+        let waited = |us: u64| self.video_since_us.is_none_or(|since| now.monotonic_us >= since + us);
+        let gop_is_told = self.keyint_frames.is_some() || self.expected_gop_ms().is_some();
+        self.tracks.is_done(now)
+            && (self.video_frames >= CADENCE_FRAMES_MIN || waited(LEARNING_CADENCE_US_MAX))
+            && (gop_is_told || waited(GOP_LEARNING_US_MAX))
+    }
+
+    /// Too much to keep: what is known must do.
+    fn is_full(&self) -> bool {
+        self.frames_bytes >= LEARNING_BYTES_MAX
+    }
+
     /// `None` while a GOP is still being learnt.
-    fn gop_ms(&self, cadence: Cadence, is_full: bool) -> Option<u32> {
+    fn gop_ms(&self, cadence: Cadence, now: Now) -> Option<u32> {
         let frame_us = cadence.timescale().to_us_floor(i64::from(cadence.frame_ticks()));
         if let Some(keyint) = self.keyint_frames {
             let ms = (i64::from(keyint) * frame_us + 999) / 1000;
             // An infinite keyint is written as a huge one: it tells nothing.
-            if let Ok(ms @ 1..=12_000) = u32::try_from(ms) {
+            if let Some(ms) = u32::try_from(ms).ok().filter(|ms| (1..=GOP_LEARNING_MS_MAX).contains(ms)) {
                 return Some(ms);
             }
         }
-        let Some(gop) = &self.gop else { return Some(self.segment_target_ms) };
-        gop.expected_ms(self.segment_target_ms).or(is_full.then_some(self.segment_target_ms))
+        let is_over = self.is_full()
+            || self.video_since_us.is_some_and(|since| now.monotonic_us >= since + GOP_LEARNING_US_MAX);
+        let longest_ms = || self.gop.as_ref().and_then(GopLearner::longest_ms);
+        let at_last = || is_over.then(|| longest_ms().unwrap_or(self.settings.segment_target_ms));
+        self.expected_gop_ms().or_else(at_last)
     }
 
-    /// The first IDR's time, or up to one audio frame before it, so that sound begins with the picture.
-    fn anchor_ms(&self, leading: &StreamTrack) -> i64 {
-        let first_of = |kind| self.frames.iter().find(|frame| frame.begin.kind == kind);
-        let Some(first) = first_of(leading.kind) else { return 0 };
-        let first_ms = first.timestamp_ms;
-        let audio_frame_ms = 25;
-        let audio = self.frames.iter().filter(|frame| frame.begin.kind == TrackKind::Audio);
-        let earliest = audio.map(|frame| frame.timestamp_ms).find(|ms| *ms >= first_ms - audio_frame_ms);
-        earliest.map_or(first_ms, |ms| ms.min(first_ms))
+    /// By timestamps.
+    fn expected_gop_ms(&self) -> Option<u32> {
+        let target_ms = self.settings.segment_target_ms;
+        self.gop.as_ref().map_or(Some(target_ms), |gop| gop.expected_ms(target_ms))
     }
+}
+
+/// No frames of one track are this far apart.
+fn is_leap(newest_ms: i64, timestamp_ms: i64) -> bool {
+    timestamp_ms < newest_ms.saturating_sub(TIMESTAMP_BACK_MS_MAX)
+        || timestamp_ms > newest_ms.saturating_add(i64::from(PART_TARGET_MS_MAX))
+}
+
+fn cost(frame: &KeptFrame) -> usize {
+    KEPT_FRAME_BYTES + frame.bytes.len()
 }
 
 fn slot(kind: TrackKind) -> usize {
     match kind {
         TrackKind::Video => 0,
         TrackKind::Audio => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SETTINGS: LearningSettings = LearningSettings { gop_ms: None, segment_target_ms: 2000 };
+
+    fn feed(learning: &mut Learning, kind: TrackKind, timestamp_ms: i64, idr: bool, bytes: &[u8]) {
+        let begin = FrameBegin {
+            kind,
+            timestamp_ms: timestamp_ms as u32,
+            composition_ms: 0,
+            key: idr,
+            coded_bytes: bytes.len() as u32,
+        };
+        learning.frame_begins(&begin, timestamp_ms);
+        learning.frame_bytes(kind, bytes);
+        learning.frame_ends(kind, idr, true, Now::default());
+    }
+
+    /// No IDR ever comes, and timestamps stand still.
+    #[test]
+    fn what_waits_for_an_idr_is_bounded_in_bytes() {
+        let mut learning = Learning::new(SETTINGS);
+        let frame = vec![0; 256 * 1024];
+        for _ in 0..300 {
+            feed(&mut learning, TrackKind::Video, 0, false, &frame);
+            feed(&mut learning, TrackKind::Audio, 0, false, &frame);
+            assert!(learning.frames_bytes <= LEARNING_BYTES_MAX);
+        }
+        assert!(learning.frames_bytes > LEARNING_BYTES_MAX / 2, "sound is kept for the IDR");
+        assert!(learning.finish(&Demuxer::new(), Now::default()).is_none());
+    }
+
+    #[test]
+    fn the_smallest_frames_are_counted_with_what_they_cost() {
+        let mut learning = Learning::new(SETTINGS);
+        feed(&mut learning, TrackKind::Video, 0, true, &[1]);
+        assert_eq!(learning.frames_bytes, KEPT_FRAME_BYTES + 1);
+        assert!(!learning.is_ready(Now::default()));
+        feed(&mut learning, TrackKind::Video, 0, false, &vec![0; LEARNING_BYTES_MAX]);
+        assert!(learning.is_ready(Now::default()), "what is known must do");
     }
 }

@@ -1,25 +1,27 @@
 //! Who may connect: connections in all and by address, so that one peer cannot take every place.
+//!
+//! The bounds are the operator's, so they hold for the process and not for each shard; they are touched when
+//! a connection comes and when it goes.
 
-use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Connections of one shard and one port kind.
+/// Connections of one kind of port.
 #[derive(Debug, Default)]
 pub struct Gate {
-    all: Cell<usize>,
-    by_address: RefCell<HashMap<IpAddr, usize>>,
+    all: AtomicUsize,
+    by_address: Mutex<HashMap<IpAddr, usize>>,
 }
 
-/// The gates of a shard. The kernel spreads connections over the shards, so each has its share of the
-/// bound in all, and the bound by address counts for each shard.
+/// The gates of the process.
 #[derive(Debug, Default)]
 pub struct Connections {
     /// RTMP connections.
-    pub rtmp: Rc<Gate>,
+    pub rtmp: Arc<Gate>,
     /// HTTP connections.
-    pub http: Rc<Gate>,
+    pub http: Arc<Gate>,
 }
 
 /// Why a connection was closed at once.
@@ -34,38 +36,42 @@ pub enum Refused {
 /// One place; given back when dropped.
 #[derive(Debug)]
 pub struct Place {
-    gate: Rc<Gate>,
-    /// `None` once the connection no longer counts for its address.
+    gate: Arc<Gate>,
+    /// `None` when the connection does not count for its address, or no longer.
     address: Option<IpAddr>,
 }
 
 impl Gate {
-    /// A place for a connection from `address`.
+    /// A place for a connection from `address`. Without `address_max` nobody counts addresses.
     ///
     /// # Errors
     /// [`Refused`] when `all_max` or `address_max` places are taken.
     pub fn enter(
-        self: &Rc<Self>,
+        self: &Arc<Self>,
         address: IpAddr,
         all_max: usize,
-        address_max: usize,
+        address_max: Option<usize>,
     ) -> Result<Place, Refused> {
-        if self.all.get() >= all_max {
+        // From here on a return gives the place back.
+        let mut place = Place { gate: Arc::clone(self), address: None };
+        if self.all.fetch_add(1, Ordering::Relaxed) >= all_max {
             return Err(Refused::Full);
         }
-        let mut by_address = self.by_address.borrow_mut();
-        let taken = by_address.entry(address).or_insert(0);
-        if *taken >= address_max {
-            return Err(Refused::Address);
+        if let Some(address_max) = address_max {
+            let mut by_address = self.addresses();
+            let taken = by_address.entry(address).or_insert(0);
+            if *taken >= address_max {
+                return Err(Refused::Address);
+            }
+            *taken += 1;
+            drop(by_address);
+            place.address = Some(address);
         }
-        *taken += 1;
-        self.all.set(self.all.get() + 1);
-        Ok(Place { gate: Rc::clone(self), address: Some(address) })
+        Ok(place)
     }
 
-    /// Connections now.
-    pub fn count(&self) -> usize {
-        self.all.get()
+    fn addresses(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.by_address.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -73,7 +79,7 @@ impl Place {
     /// The peer has shown who it is: its address has room for another one.
     pub fn release_address(&mut self) {
         let Some(address) = self.address.take() else { return };
-        let mut by_address = self.gate.by_address.borrow_mut();
+        let mut by_address = self.gate.addresses();
         if let Some(taken) = by_address.get_mut(&address) {
             *taken -= 1;
             if *taken == 0 {
@@ -86,7 +92,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.release_address();
-        self.gate.all.set(self.gate.all.get() - 1);
+        self.gate.all.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -96,16 +102,18 @@ mod tests {
 
     #[test]
     fn places_are_bounded_and_come_back() {
-        let gate = Rc::<Gate>::default();
+        let gate = Arc::<Gate>::default();
         let (one, two) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
-        let mut first = gate.enter(one, 3, 1).unwrap();
-        assert_eq!(gate.enter(one, 3, 1).unwrap_err(), Refused::Address);
+        let mut first = gate.enter(one, 3, Some(1)).unwrap();
+        assert_eq!(gate.enter(one, 3, Some(1)).unwrap_err(), Refused::Address);
         first.release_address();
-        let second = gate.enter(one, 3, 1).unwrap();
-        let third = gate.enter(two, 3, 1).unwrap();
-        assert_eq!(gate.enter(two, 3, 9).unwrap_err(), Refused::Full);
-        drop((first, second, third));
-        assert_eq!(gate.count(), 0);
-        assert!(gate.by_address.borrow().is_empty());
+        let second = gate.enter(one, 3, Some(1)).unwrap();
+        let third = gate.enter(two, 3, Some(1)).unwrap();
+        assert_eq!(gate.enter(two, 3, None).unwrap_err(), Refused::Full);
+        drop(third);
+        let fourth = gate.enter(one, 3, None).unwrap();
+        drop((first, second, fourth));
+        assert_eq!(gate.all.load(Ordering::Relaxed), 0);
+        assert!(gate.addresses().is_empty());
     }
 }

@@ -4,7 +4,8 @@
 use std::cell::RefCell;
 
 use super::Stats;
-use crate::hls::{EventBody, Part, StreamEvent};
+use crate::hls::{EventBody, Part, RenditionId, StreamEvent};
+use crate::limits::RENDITIONS_MAX;
 use crate::media::Repairs;
 use crate::metrics::{FrameType, RepairKind, ShardMetrics};
 use crate::origin::home::Home;
@@ -13,17 +14,27 @@ use prometheus_client::metrics::counter::Counter;
 /// What of a shard's own counters the metrics have already.
 #[derive(Debug, Default)]
 pub struct ShardBooks {
-    before: RefCell<(u64, u64)>,
+    before: RefCell<Counted>,
+}
+
+#[derive(Debug, Default)]
+struct Counted {
+    stalls: u64,
+    panics: u64,
+    log_lines_dropped: u64,
 }
 
 impl ShardBooks {
     /// Adds what was counted since the last call.
     pub fn shard(&self, metrics: &ShardMetrics, stats: &Stats) {
-        let mut before = self.before.borrow_mut();
-        let (stalls, panics) = (stats.stalls.get(), stats.panics.get());
-        metrics.shard_stalls.inc_by(stalls - before.0);
-        metrics.panics.inc_by(panics - before.1);
-        *before = (stalls, panics);
+        let before = &mut *self.before.borrow_mut();
+        add(&mut before.stalls, stats.stalls.get(), &metrics.shard_stalls);
+        add(&mut before.panics, stats.panics.get(), &metrics.panics);
+    }
+
+    /// Adds the lines that the log, which is the process's, has dropped. One shard keeps this book.
+    pub fn log(&self, metrics: &ShardMetrics, lines_dropped: u64) {
+        add(&mut self.before.borrow_mut().log_lines_dropped, lines_dropped, &metrics.log_lines_dropped);
     }
 }
 
@@ -35,9 +46,63 @@ pub struct StreamBooks {
     gaps: u64,
     frames: [u64; 2],
     keyframes: u64,
+    /// By rendition.
+    open_segments: [OpenSegment; RENDITIONS_MAX],
+}
+
+/// A segment that is not complete.
+#[derive(Debug, Clone, Copy, Default)]
+struct OpenSegment {
+    /// Of its rendition, per second; 0 where there is none.
+    timescale: u32,
+    duration_ticks: u64,
+    bytes: u64,
 }
 
 impl StreamBooks {
+    /// A stream's home made this event.
+    pub fn event(&mut self, metrics: &ShardMetrics, event: &StreamEvent) {
+        match &event.body {
+            EventBody::Start(start) => {
+                self.open_segments = Default::default();
+                for (open, rendition) in self.open_segments.iter_mut().zip(&start.renditions) {
+                    open.timescale = rendition.timescale.get();
+                }
+                metrics.streams_started.inc();
+            }
+            EventBody::Part(part) => self.part(metrics, part),
+            EventBody::PartAndClose(part, close) => {
+                self.part(metrics, part);
+                self.segment(metrics, close.rendition);
+            }
+            EventBody::Close(close) => self.segment(metrics, close.rendition),
+            EventBody::End => {
+                metrics.streams_stopped.inc();
+            }
+            EventBody::Announce | EventBody::Init(_) | EventBody::Playable { .. } | EventBody::Retire(_) => {}
+        }
+    }
+
+    fn part(&mut self, metrics: &ShardMetrics, part: &Part) {
+        let bytes = part.media.as_ref().map_or(0, |media| media.len() as u64);
+        metrics.parts_created.inc();
+        metrics.part_size_bytes.observe(bytes as f64);
+        if let Some(open) = self.open_segments.get_mut(usize::from(part.rendition.0)) {
+            open.duration_ticks += part.duration_ticks;
+            open.bytes += bytes;
+        }
+    }
+
+    fn segment(&mut self, metrics: &ShardMetrics, rendition: RenditionId) {
+        metrics.segments_created.inc();
+        let Some(open) = self.open_segments.get_mut(usize::from(rendition.0)) else { return };
+        if open.timescale > 0 {
+            metrics.segment_duration_seconds.observe(open.duration_ticks as f64 / f64::from(open.timescale));
+            metrics.segment_size_bytes.observe(open.bytes as f64);
+        }
+        (open.duration_ticks, open.bytes) = (0, 0);
+    }
+
     /// Adds what was counted since the last call. A new session counts from zero again.
     pub fn stream(&mut self, metrics: &ShardMetrics, home: &Home) {
         let received = home.frames_received();
@@ -63,31 +128,4 @@ fn add(before: &mut u64, now: u64, counter: &Counter) {
     // A counter that is lower than before belongs to a new session.
     counter.inc_by(if now >= *before { now - *before } else { now });
     *before = now;
-}
-
-/// A stream's home made this event.
-pub fn event(metrics: &ShardMetrics, event: &StreamEvent) {
-    let part = |part: &Part| {
-        metrics.parts_created.inc();
-        if let Some(media) = &part.media {
-            metrics.part_size_bytes.observe(media.len() as f64);
-        }
-    };
-    match &event.body {
-        EventBody::Start(_) => {
-            metrics.streams_started.inc();
-        }
-        EventBody::Part(listed) => part(listed),
-        EventBody::PartAndClose(listed, _) => {
-            part(listed);
-            metrics.segments_created.inc();
-        }
-        EventBody::Close(_) => {
-            metrics.segments_created.inc();
-        }
-        EventBody::End => {
-            metrics.streams_stopped.inc();
-        }
-        EventBody::Announce | EventBody::Init(_) | EventBody::Playable { .. } | EventBody::Retire(_) => {}
-    }
 }

@@ -142,7 +142,7 @@ fn publish(service: &Service, body: &[u8]) -> Result<Response, Response> {
     let publish_url = publish_url(&service.setup.public_url, &name, &token);
     Ok(api::granted(&PublishGrant {
         publish_url,
-        stream_key: name.key().to_owned(),
+        stream_key: api::stream_key(&name).to_owned(),
         token,
         expires_at: api::rfc3339(claims.expires_unix_s),
     }))
@@ -156,7 +156,7 @@ pub fn publish_url(public_url: &str, name: &StreamName, token: &str) -> String {
 fn summary(shared: &Arc<Shared>, is_admin: bool) -> StreamSummary {
     let status = shared.status();
     StreamSummary {
-        stream_key: shared.name.key().to_owned(),
+        stream_key: api::stream_key(&shared.name).to_owned(),
         name: shared.name.as_str().to_owned(),
         state: status.state.as_str(),
         active: matches!(status.state, StreamState::Live | StreamState::Starting),

@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use super::Socket;
+use super::admission::Place;
 use super::publisher::Publishing;
 use super::service::Service;
 use crate::rtmp::{PublishRequest, ServerSession};
@@ -12,6 +13,8 @@ use crate::rtmp::{PublishRequest, ServerSession};
 pub struct Handover {
     /// The connection, out of the sender's epoll set.
     pub descriptor: OwnedFd,
+    /// Its place among the connections.
+    pub place: Place,
     /// Its protocol state.
     pub session: Box<ServerSession>,
     /// What it asked for.
@@ -30,8 +33,14 @@ impl Handover {
                 return;
             }
         };
-        let publishing =
-            Publishing::new(Rc::clone(service), socket, *self.session, *self.request, self.unread);
+        let publishing = Publishing::new(
+            Rc::clone(service),
+            socket,
+            self.place,
+            *self.session,
+            *self.request,
+            self.unread,
+        );
         service.shard.spawn("publisher", publishing.run());
     }
 }

@@ -106,7 +106,7 @@ pub fn start(options: ServeOptions) -> Result<Running, StartError> {
 }
 
 impl Running {
-    /// New settings, for streams that begin from here on.
+    /// New settings, for sessions and connections that begin from here on.
     pub fn reload(&self, config: &Arc<Config>) {
         self.to_all(|| Message::Reload(Arc::clone(config)));
     }
@@ -169,10 +169,10 @@ async fn accept_rtmp(service: Rc<Service>, mut listener: Listener) {
     loop {
         let Some((socket, peer)) = accepted(&mut listener).await else { return };
         let limits = service.config().rtmp.clone();
-        let place = service.connections.rtmp.enter(
+        let place = service.setup.connections.rtmp.enter(
             peer.ip(),
-            share_of(limits.connections_max, &service),
-            limits.connections_per_address_max as usize,
+            limits.connections_max as usize,
+            Some(limits.connections_per_address_max as usize),
         );
         match place {
             Ok(place) => {
@@ -191,15 +191,13 @@ async fn accept_http(service: Rc<Service>, mut listener: Listener) {
     loop {
         let Some((socket, peer)) = accepted(&mut listener).await else { return };
         let limits = service.config().http.clone();
-        let place = service.connections.http.enter(
-            peer.ip(),
-            share_of(limits.connections_max, &service),
-            // 0 is no limit: a cache is one address with very many viewers.
-            match limits.connections_per_address_max {
-                0 => usize::MAX,
-                bound => bound as usize,
-            },
-        );
+        // 0 is no limit: a cache is one address with very many viewers.
+        let address_max = match limits.connections_per_address_max {
+            0 => None,
+            bound => Some(bound as usize),
+        };
+        let connections = &service.setup.connections.http;
+        let place = connections.enter(peer.ip(), limits.connections_max as usize, address_max);
         match place {
             Ok(place) => {
                 service.metrics.http_connections.inc();
@@ -218,11 +216,6 @@ async fn accepted(listener: &mut Listener) -> Option<(super::Socket, SocketAddr)
             None
         }
     }
-}
-
-/// This shard's share of a bound of the process.
-fn share_of(all_max: u32, service: &Service) -> usize {
-    (all_max as usize).div_ceil(service.shard.shards_count())
 }
 
 fn count_refused(service: &Service, refused: super::admission::Refused) {

@@ -14,8 +14,8 @@ pub(super) use rendition::{RenditionWindow, Segment};
 
 use super::{Close, Epoch, EventBody, Part, RenditionId, SessionId, SessionStart, StreamEvent};
 use crate::limits::{
-    PREFILL_GAP_SEGMENTS_MAX, RENDITION_NAME_CHARS_MAX, RENDITIONS_MAX, RETAINED_SHRINK_PERCENT,
-    SESSIONS_KEPT_MAX, WINDOW_SEGMENTS_MAX,
+    PREFILL_GAP_SEGMENTS_MAX, RENDITION_NAME_CHARS_MAX, RENDITIONS_MAX, RETAINED_PER_LISTED,
+    RETAINED_SHRINK_PERCENT, SESSIONS_KEPT_MAX, WINDOW_SEGMENTS_MAX,
 };
 use crate::media::MediaRef;
 
@@ -320,6 +320,10 @@ impl Window {
     ) -> Result<Change, EventError> {
         let part_bytes = part.and_then(|part| part.media.as_ref()).map_or(0, MediaRef::len) as u64;
         let kept_bytes = self.retained_bytes() + part_bytes;
+        let listed_bytes = match close {
+            Some(_) => part_bytes + self.listed_bytes(),
+            None => 0,
+        };
         let (session, window, start) = self.live_rendition(rendition)?;
         match (part, close) {
             (Some(part), _) => window.check_part(part, start)?,
@@ -329,10 +333,17 @@ impl Window {
         if let Some(part) = part {
             window.add_part(part, start);
         }
-        let shrink = kept_bytes > start.retained_bytes_max / 100 * RETAINED_SHRINK_PERCENT;
+        let shrink = kept_bytes > start.retained_bytes_max / 100 * RETAINED_SHRINK_PERCENT
+            || listed_bytes > start.retained_bytes_max / RETAINED_PER_LISTED;
         let closed = close.map(|close| window.close(close, start, shrink, at_unix_ms));
         let last_part = window.last_part().ok_or(EventError::Order { rendition })?;
         Ok(Change::Updated { session, rendition, last_part, part_listed: part.is_some(), closed })
+    }
+
+    /// Bytes that the live session's playlists list.
+    fn listed_bytes(&self) -> u64 {
+        let live = self.state.sessions.last().filter(|session| !session.is_ended());
+        live.into_iter().flat_map(|session| &session.renditions).map(RenditionWindow::listed_bytes).sum()
     }
 
     fn live_session(&mut self) -> Result<&mut Session, EventError> {

@@ -417,6 +417,12 @@ impl RenditionWindow {
         }
     }
 
+    /// Bytes of the segments that the playlist lists, the open one among them.
+    pub fn listed_bytes(&self) -> u64 {
+        let parts = self.segments.range(self.listed_from..).flat_map(|segment| &segment.parts);
+        parts.filter_map(|part| part.media.as_ref()).map(|media| media.len() as u64).sum()
+    }
+
     /// Everything in memory, oldest first, when the session is retired.
     pub fn into_media(self) -> impl Iterator<Item = MediaRef> {
         let parts = self.segments.into_iter().flat_map(|segment| segment.parts);

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::limits::{
     RTMP_ACK_WINDOW_BYTES, RTMP_CHUNK_BYTES_SENT, RTMP_COMMAND_BYTES_MAX, RTMP_DESCRIPTION_CHARS_MAX,
-    RTMP_MESSAGE_STREAMS_MAX, RTMP_PUBLISH_TIMEOUT_MS,
+    RTMP_MESSAGE_STREAMS_MAX,
 };
 use crate::media::Now;
 use crate::rtmp::StreamMetadata;
@@ -265,7 +265,7 @@ impl ServerSession {
         self.connection.unpublished = true;
         (self.open_audio, self.open_video) = (None, None);
         self.phase = Phase::Publish;
-        self.publish_deadline_us = deadline_us(now.monotonic_us, RTMP_PUBLISH_TIMEOUT_MS);
+        self.publish_deadline_us = deadline_us(now.monotonic_us, self.config.publish_timeout_ms);
         self.deadline_us = Some(self.publish_deadline_us);
         Some(Event::Unpublished(cause))
     }

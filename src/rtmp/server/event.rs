@@ -3,8 +3,8 @@
 use std::fmt;
 
 use crate::limits::{
-    RTMP_COMMANDS_PER_S_MAX, RTMP_FIRST_MEDIA_TIMEOUT_MS, RTMP_MEDIA_TIMEOUT_MS, RTMP_MESSAGE_STREAMS_MAX,
-    RTMP_MESSAGES_PER_S_MAX, RTMP_OUTPUT_BYTES_MAX,
+    RTMP_COMMANDS_PER_S_MAX, RTMP_FIRST_MEDIA_TIMEOUT_MS, RTMP_HANDSHAKE_TIMEOUT_MS, RTMP_MEDIA_TIMEOUT_MS,
+    RTMP_MESSAGE_STREAMS_MAX, RTMP_MESSAGES_PER_S_MAX, RTMP_OUTPUT_BYTES_MAX, RTMP_PUBLISH_TIMEOUT_MS,
 };
 use crate::media::{StreamName, TrackKind};
 use crate::rtmp::amf::AmfError;
@@ -15,6 +15,10 @@ use crate::wire::Truncated;
 /// What may be set for a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ServerConfig {
+    /// Milliseconds from the acceptance of the connection to the end of its handshake.
+    pub handshake_timeout_ms: u32,
+    /// Milliseconds from the acceptance of the connection to publish, and from an unpublish to the next one.
+    pub publish_timeout_ms: u32,
     /// Milliseconds from the acceptance of a publish to the first media message.
     pub first_media_timeout_ms: u32,
     /// Milliseconds between two media messages.
@@ -23,7 +27,12 @@ pub struct ServerConfig {
 
 impl Default for ServerConfig {
     fn default() -> Self {
-        Self { first_media_timeout_ms: RTMP_FIRST_MEDIA_TIMEOUT_MS, media_timeout_ms: RTMP_MEDIA_TIMEOUT_MS }
+        Self {
+            handshake_timeout_ms: RTMP_HANDSHAKE_TIMEOUT_MS,
+            publish_timeout_ms: RTMP_PUBLISH_TIMEOUT_MS,
+            first_media_timeout_ms: RTMP_FIRST_MEDIA_TIMEOUT_MS,
+            media_timeout_ms: RTMP_MEDIA_TIMEOUT_MS,
+        }
     }
 }
 

@@ -22,8 +22,7 @@ use super::output::{Output, user_control};
 use super::rate::Rate;
 use crate::limits::{
     RTMP_ACK_WINDOW_BYTES, RTMP_ACK_WINDOW_BYTES_MIN, RTMP_COMMANDS_PER_S_MAX, RTMP_CONNECT_TIMEOUT_MS,
-    RTMP_HANDSHAKE_TIMEOUT_MS, RTMP_MESSAGES_BURST_MAX, RTMP_MESSAGES_PER_S_MAX, RTMP_OUTPUT_BYTES_MAX,
-    RTMP_PUBLISH_TIMEOUT_MS,
+    RTMP_MESSAGES_BURST_MAX, RTMP_MESSAGES_PER_S_MAX, RTMP_OUTPUT_BYTES_MAX,
 };
 use crate::media::{Now, TrackKind};
 use crate::wire::Reader;
@@ -86,8 +85,8 @@ impl ServerSession {
         Self {
             config,
             phase: Phase::Handshake,
-            deadline_us: Some(deadline_us(accepted_us, RTMP_HANDSHAKE_TIMEOUT_MS)),
-            publish_deadline_us: deadline_us(accepted_us, RTMP_PUBLISH_TIMEOUT_MS),
+            deadline_us: Some(deadline_us(accepted_us, config.handshake_timeout_ms)),
+            publish_deadline_us: deadline_us(accepted_us, config.publish_timeout_ms),
             accepted_us,
             handshake: Some(ServerHandshake::new(random)),
             chunks: ChunkReader::new(),

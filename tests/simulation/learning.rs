@@ -1,0 +1,101 @@
+//! The first moments of a publisher: how soon it can be watched, and what of it is used.
+
+use super::harness::{Simulation, settings};
+use super::support::encoder::{Encoder, Gop, Message};
+use rapidrtmp::hls::EventBody;
+use rapidrtmp::origin::home::{HomeSettings, StreamState};
+
+fn is_config(message: &Message) -> bool {
+    message.body[1] == 0
+}
+
+#[test]
+fn a_publisher_that_begins_in_mid_gop_is_used_from_its_first_idr_on() {
+    let messages = Encoder { gop: Gop::Fixed(60), ..Encoder::default() }.messages(12);
+    let late: Vec<Message> =
+        messages.into_iter().filter(|message| is_config(message) || message.timestamp_ms >= 900).collect();
+    let mut simulation = Simulation::new(settings());
+    let id = simulation.attach();
+    simulation.play(id, &late);
+    simulation.stop();
+    simulation.viewer.assert_faultless("mid GOP");
+    assert_eq!(simulation.viewer.samples[0], 300, "10 of 12 seconds");
+    assert!(simulation.viewer.samples[1] >= 467, "{:?}", simulation.viewer.samples);
+}
+
+/// Encoders flush sound first: it belongs behind the picture of its time.
+#[test]
+fn sound_that_is_sent_ahead_of_the_first_picture_is_not_lost() {
+    let mut messages = Encoder::default().messages(12);
+    messages.sort_by_key(|message| {
+        (!is_config(message), message.timestamp_ms + if message.video { 600 } else { 0 }, message.video)
+    });
+    for message in &mut messages {
+        let late_us = if message.video && !is_config(message) { 600_000 } else { 0 };
+        message.at_us = u64::from(message.timestamp_ms) * 1000 + late_us;
+    }
+    let mut simulation = Simulation::new(settings());
+    let id = simulation.attach();
+    simulation.play(id, &messages);
+    simulation.stop();
+    simulation.viewer.assert_faultless("sound first");
+    assert_eq!(simulation.viewer.samples, [360, 562]);
+}
+
+#[test]
+fn a_publisher_that_stops_while_its_gop_is_learnt_is_decided_by_the_clock() {
+    let mut simulation = Simulation::new(settings());
+    simulation.publish(&Encoder { gop: Gop::Fixed(250), ..Encoder::default() }, 2);
+    assert_eq!(simulation.home.state(), StreamState::Starting);
+    simulation.advance_ms(9_900);
+    assert_eq!(simulation.home.state(), StreamState::Starting);
+    simulation.advance_ms(200);
+    assert_eq!(simulation.home.state(), StreamState::Live);
+    // No timer is left that fires for ever.
+    simulation.advance_ms(60_000);
+    simulation.viewer.assert_faultless("stopped early");
+}
+
+#[test]
+fn a_configured_gop_is_not_learnt() {
+    let mut simulation = Simulation::new(HomeSettings { gop_ms: Some(2000), ..settings() });
+    let began_us = simulation.now.monotonic_us;
+    simulation.publish(&Encoder { gop: Gop::Fixed(60), ..Encoder::default() }, 4);
+    let playable_ms = (simulation.playable_at_us[0] - began_us) / 1000;
+    assert!(playable_ms <= 2500, "{playable_ms}");
+    simulation.viewer.assert_faultless("configured");
+}
+
+/// A leap while learning is not taken for a frame rate.
+#[test]
+fn a_leap_in_the_first_second_starts_the_learning_over() {
+    let mut messages = Encoder { first_ms: 10_000_000, ..Encoder::default() }.messages(10);
+    for message in messages.iter_mut().filter(|message| message.timestamp_ms < 10_000_500) {
+        message.timestamp_ms -= 9_000_000;
+    }
+    let mut simulation = Simulation::new(settings());
+    let id = simulation.attach();
+    simulation.play(id, &messages);
+    simulation.stop();
+    simulation.viewer.assert_faultless("leapt");
+    assert_eq!(simulation.viewer.durations("v").len(), 1, "on its grid");
+    assert_eq!(simulation.viewer.samples[0], 270, "from the first IDR after the leap");
+}
+
+#[test]
+fn the_first_date_is_that_of_the_frame_that_waited_least() {
+    let messages = Encoder { jitter_us: 0, ..Encoder::default() }.messages(10);
+    // A connection that catches up: its first second arrives in one piece, 900 ms late.
+    let late = messages.into_iter().map(|message| Message { at_us: message.at_us.max(900_000), ..message });
+    let mut simulation = Simulation::new(settings());
+    let began_ms = simulation.now.unix_us / 1000;
+    let id = simulation.attach();
+    simulation.play(id, &late.collect::<Vec<_>>());
+    simulation.viewer.assert_faultless("late first second");
+    let first = simulation.events.iter().find_map(|event| match &event.body {
+        EventBody::Part(part) => part.opens,
+        _ => None,
+    });
+    let date = first.expect("a segment").program_date_time_unix_ms;
+    assert!(date.abs_diff(began_ms) <= 40, "{date} of {began_ms}");
+}

@@ -1,0 +1,13 @@
+//! A stream at its home on a simulated clock, without sockets: encoders of all kinds for ten minutes
+//! each, its life cycle, restarts and replicas. Every playlist and every byte is read by strict checkers.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod captures;
+mod defects;
+mod encoders;
+mod harness;
+mod learning;
+mod lifecycle;
+mod replicas;
