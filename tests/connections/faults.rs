@@ -109,7 +109,10 @@ impl FaultStage {
         assert!(counted.is_some(), "{at:?} is counted");
         match ends {
             Ends::Little => {
-                assert!(publisher.as_ref().is_some_and(|publisher| !publisher.has_ended()), "{at:?}");
+                if let Some(ended) = publisher.take_if(|publisher| publisher.has_ended()) {
+                    panic!("{at:?}: the publisher ended: {:?}", ended.stop().err());
+                }
+                assert!(publisher.is_some(), "{at:?}");
                 let next = crate::media(&get(&mut server.client(), &path));
                 assert_eq!(get(&mut server.client(), &crate::next_part(&path, &next)).status, 200, "{at:?}");
             }

@@ -144,8 +144,9 @@ fn a_publisher_that_returns_within_the_grace_goes_on_in_the_same_session() {
     }
 }
 
+/// Predecessor's defect 7: one lock had all streams muxed one after the other.
 #[test]
-fn a_hundred_publishers_are_all_taken_and_all_leave() {
+fn defect_7_a_hundred_publishers_are_all_live_at_once_and_all_leave() {
     for shards in [1, 2] {
         let server = Server::start(&Options { shards, ..Options::default() });
         let keys: Vec<String> = (0..100).map(|number| format!("crowd{number}")).collect();
