@@ -1,8 +1,10 @@
 //! An epoll set for the bare server and the viewers, as thin as it gets.
 
 use std::{
-    io,
+    fs::File,
+    io::{self, Read},
     os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    time::Duration,
 };
 
 const EVENTS_MAX: usize = 64;
@@ -69,11 +71,42 @@ pub fn pin_to(processor: usize) {
     assert_eq!(pinned, 0, "{}", io::Error::last_os_error());
 }
 
-/// Nanoseconds of processor time that this process has used.
-pub fn process_cpu_ns() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+/// Nanoseconds of processor time that a process has used.
+pub fn cpu_ns_of(process_id: u32) -> u64 {
+    let (mut clock, mut time) = (0, libc::timespec { tv_sec: 0, tv_nsec: 0 });
+    // SAFETY: `clock` outlives the call.
+    let found = unsafe { libc::clock_getcpuclockid(process_id as libc::pid_t, &mut clock) };
     // SAFETY: `time` outlives the call.
-    let read = unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
-    assert_eq!(read, 0);
+    let read = unsafe { libc::clock_gettime(clock, &mut time) };
+    assert_eq!((found, read), (0, 0), "process {process_id} runs");
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// A descriptor that becomes readable every period, once it was read.
+pub struct Ticker(File);
+
+impl Ticker {
+    pub fn new(period: Duration) -> Self {
+        // SAFETY: no pointers are passed.
+        let descriptor = unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_NONBLOCK) };
+        assert!(descriptor >= 0, "{}", io::Error::last_os_error());
+        let time = libc::timespec { tv_sec: 0, tv_nsec: period.as_nanos() as libc::c_long };
+        let times = libc::itimerspec { it_interval: time, it_value: time };
+        // SAFETY: `times` outlives the call, which does not want the old ones.
+        let set = unsafe { libc::timerfd_settime(descriptor, 0, &times, std::ptr::null_mut()) };
+        assert_eq!(set, 0, "{}", io::Error::last_os_error());
+        // SAFETY: the descriptor is open and nobody else's.
+        Self(unsafe { OwnedFd::from_raw_fd(descriptor) }.into())
+    }
+
+    /// Without this there is no further tick.
+    pub fn read(&mut self) {
+        self.0.read_exact(&mut [0; 8]).expect("it has ticked");
+    }
+}
+
+impl AsFd for Ticker {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
 }

@@ -1,43 +1,51 @@
-//! The trivial responder that all servers share: parses a request's head, answers with fixed bytes.
+//! The trivial responder that the floor's servers share: parses a request's head, answers with fixed bytes.
 
-use crate::epoll::process_cpu_ns;
+/// Bytes of a whole response, head and body, by rendition: the playlist's and the part's.
+pub type ResponseBytes = [[usize; 2]; 2];
 
-/// Bytes of a playlist, of a video part (2 Mbit/s for 0.2 s) and of an audio part (128 kbit/s).
-const BODIES_BYTES: [(&str, usize); 3] = [("/playlist", 1_500), ("/video", 53_000), ("/audio", 3_300)];
-/// Answers with the processor time that the server has used, in ns, as 20 digits.
-pub const CPU_PATH: &str = "/cpu";
+/// By rendition: the playlist, which is answered when the next part lands, and the part.
+pub const PATHS: [[&str; 2]; 2] = [["/video.m3u8", "/video.m4s"], ["/audio.m3u8", "/audio.m4s"]];
 
 pub struct Responder {
+    replies: Vec<(&'static str, Reply)>,
+}
+
+#[derive(Clone, Copy)]
+pub struct Reply {
     /// Head and body in one, as one write takes them.
-    replies: Vec<(&'static str, &'static [u8])>,
+    pub bytes: &'static [u8],
+    /// Not to be sent before the next part lands.
+    pub waits: bool,
 }
 
 impl Responder {
-    pub fn new() -> Self {
-        let reply_of =
-            |(path, bytes): (&'static str, usize)| (path, reply(&vec![b'x'; bytes]).leak() as &[u8]);
-        Self { replies: BODIES_BYTES.map(reply_of).into() }
+    pub fn new(bytes: ResponseBytes) -> Self {
+        let replies = PATHS.iter().zip(bytes).flat_map(|(paths, bytes)| {
+            [0, 1].map(|which| {
+                (paths[which], Reply { bytes: reply_of(bytes[which]).leak(), waits: which == 0 })
+            })
+        });
+        Self { replies: replies.collect() }
     }
 
-    /// Bytes that the request takes of `received`, and its reply; `None` while its head is incomplete.
-    pub fn respond(&self, received: &[u8]) -> Option<(usize, &'static [u8])> {
+    /// The reply to a request; `None` while its head is incomplete.
+    pub fn respond(&self, received: &[u8]) -> Option<Reply> {
         let mut headers = [httparse::EMPTY_HEADER; 16];
         let mut request = httparse::Request::new(&mut headers);
-        let httparse::Status::Complete(taken) = request.parse(received).expect("a viewer of this bench")
-        else {
+        if request.parse(received).expect("a viewer of this bench").is_partial() {
             return None;
-        };
-        let path = request.path.expect("complete");
-        if path == CPU_PATH {
-            return Some((taken, reply(format!("{:020}", process_cpu_ns()).as_bytes()).leak()));
         }
+        let path = request.path.expect("complete");
         let known = self.replies.iter().find(|(known, _)| *known == path);
-        Some((taken, known.expect("a path of this bench").1))
+        Some(known.expect("a path of this bench").1)
     }
 }
 
-fn reply(body: &[u8]) -> Vec<u8> {
-    let mut reply = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()).into_bytes();
-    reply.extend_from_slice(body);
+/// A response of this many bytes.
+fn reply_of(bytes: usize) -> Vec<u8> {
+    let head_of = |body_bytes: usize| format!("HTTP/1.1 200 OK\r\nContent-Length: {body_bytes:08}\r\n\r\n");
+    let body_bytes = bytes - head_of(0).len();
+    let mut reply = head_of(body_bytes).into_bytes();
+    reply.resize(bytes, b'x');
     reply
 }

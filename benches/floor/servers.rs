@@ -1,32 +1,40 @@
 //! The servers under comparison.
 
 use std::{
+    cell::{Cell, RefCell},
+    future::poll_fn,
     io::{self, IoSlice, Read},
     net::{SocketAddr, TcpListener},
     os::fd::{AsFd, FromRawFd, IntoRawFd},
     pin::Pin,
     rc::Rc,
+    task::{Poll, Waker},
     time::Duration,
 };
 
 use futures_io::{AsyncRead, AsyncWrite};
 use rapidrtmp::{
     limits::LISTEN_BACKLOG,
-    shard::{self, Listener, Plan, Shard, Socket, ring, spawn_shards},
+    shard::{self, Listener, Parked, Plan, Shard, Socket, Woken, ring, spawn_shards},
 };
 use socket2::{Domain, Type};
 
 use crate::{
-    epoll::{Epoll, pin_to},
-    responder::Responder,
+    epoll::{Epoll, Ticker, pin_to},
+    responder::{Reply, Responder, ResponseBytes},
 };
 
-/// Which server; the first is the yardstick.
+/// Between the parts of one rendition.
+pub const PERIOD: Duration = Duration::from_millis(200);
+
+/// Which server.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// No runtime: one thread, one epoll set, blocking in it.
+    /// The program itself, with a live stream: its responses are what the others send.
+    Served,
+    /// The yardstick. No runtime: one thread, one epoll set, blocking in it.
     Bare,
-    /// What the server does: a task per connection on the shard's sockets.
+    /// The server's sockets: a task per connection on the shard's sockets.
     ShardTask,
     /// A task per connection on glommio's own streams.
     GlommioStream,
@@ -37,11 +45,12 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 5] =
-        [Self::Bare, Self::ShardTask, Self::GlommioStream, Self::SetByStream, Self::SetByTimer];
+    pub const ALL: [Self; 6] =
+        [Self::Served, Self::Bare, Self::ShardTask, Self::GlommioStream, Self::SetByStream, Self::SetByTimer];
 
     pub fn name(self) -> &'static str {
         match self {
+            Self::Served => "the server, whole",
             Self::Bare => "bare epoll loop",
             Self::ShardTask => "shard sockets, task a connection",
             Self::GlommioStream => "glommio streams",
@@ -56,38 +65,49 @@ impl Kind {
 }
 
 /// Serves for ever, on the first processor, having printed its address.
-pub fn serve(kind: Kind) {
+pub fn serve(kind: Kind, bytes: ResponseBytes) {
     let mut plan = Plan::new(1);
     plan.processors.truncate(1);
     if kind == Kind::Bare {
         pin_to(plan.processors[0]);
-        let mut server = BareServer::new();
+        let mut server = BareServer::new(bytes);
         loop {
             server.pass(-1);
         }
     }
     let shards = spawn_shards(&plan, move |shard| async move {
         match kind {
-            Kind::Bare => unreachable!("served above"),
-            Kind::ShardTask => serve_shard_tasks(shard).await,
-            Kind::GlommioStream => serve_glommio_streams().await,
-            Kind::SetByStream | Kind::SetByTimer => serve_loop_as_task(kind).await,
+            Kind::Served | Kind::Bare => unreachable!("not served here"),
+            Kind::ShardTask => serve_shard_tasks(shard, bytes).await,
+            Kind::GlommioStream => serve_glommio_streams(bytes).await,
+            Kind::SetByStream | Kind::SetByTimer => serve_loop_as_task(kind, bytes).await,
         }
     });
     shards.and_then(|shards| shards.join().map_err(|_| unreachable!("it serves for ever"))).expect("a shard");
 }
 
-async fn serve_shard_tasks(shard: Shard) {
+async fn serve_shard_tasks(shard: Shard, bytes: ResponseBytes) {
     let bound = shard::bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
     let mut listener = Listener::new(&shard, bound).expect("a place in the set");
     println!("{}", listener.local_addr().expect("bound"));
-    let responder = Rc::new(Responder::new());
+    let (responder, parked) = (Rc::new(Responder::new(bytes)), Parked::new(&shard));
+    shard.spawn("parts", land_parts(shard.clone(), parked.clone()));
     while let Ok((socket, _)) = listener.accept().await {
-        shard.spawn("viewer", serve_shard_socket(shard.clone(), socket, Rc::clone(&responder)));
+        let (responder, parked) = (Rc::clone(&responder), parked.clone());
+        shard.spawn("viewer", serve_shard_socket(shard.clone(), socket, responder, parked));
     }
 }
 
-async fn serve_shard_socket(shard: Shard, socket: Socket, responder: Rc<Responder>) {
+async fn land_parts(shard: Shard, parked: Parked) {
+    let mut next_us = shard.now().monotonic_us;
+    loop {
+        next_us += PERIOD.as_micros() as u64;
+        shard.sleep_until(next_us).await;
+        parked.land();
+    }
+}
+
+async fn serve_shard_socket(shard: Shard, socket: Socket, responder: Rc<Responder>, parked: Parked) {
     let (mut leftover, mut budget) = (Vec::new(), shard.budget());
     loop {
         socket.set_deadline(shard.now().monotonic_us + 30_000_000);
@@ -95,18 +115,23 @@ async fn serve_shard_socket(shard: Shard, socket: Socket, responder: Rc<Responde
             true => Taken::End,
             false => take_request(&responder, &mut leftover, received),
         });
-        match taken.await {
-            Ok(Taken::Reply(reply)) if socket.send_all(&[reply]).await.is_ok() => {
-                budget.spend_request().await
-            }
-            Ok(Taken::Nothing) => {}
+        let reply = match taken.await {
+            Ok(Taken::Reply(reply)) => reply,
+            Ok(Taken::Nothing) => continue,
             _ => return,
+        };
+        if reply.waits && parked.park(parked.generation(), &socket).await != Woken::Landed {
+            return;
         }
+        if socket.send_all(&[reply.bytes]).await.is_err() {
+            return;
+        }
+        budget.spend_request().await;
     }
 }
 
 enum Taken {
-    Reply(&'static [u8]),
+    Reply(Reply),
     Nothing,
     End,
 }
@@ -114,47 +139,83 @@ enum Taken {
 /// Takes the request out of what was received; the viewers never pipeline.
 fn take_request(responder: &Responder, leftover: &mut Vec<u8>, received: &[u8]) -> Taken {
     if leftover.is_empty()
-        && let Some((_, reply)) = responder.respond(received)
+        && let Some(reply) = responder.respond(received)
     {
         return Taken::Reply(reply);
     }
     leftover.extend_from_slice(received);
-    let Some((_, reply)) = responder.respond(leftover) else { return Taken::Nothing };
+    let Some(reply) = responder.respond(leftover) else { return Taken::Nothing };
     leftover.clear();
     Taken::Reply(reply)
 }
 
-async fn serve_glommio_streams() {
-    let listener = listen();
-    // SAFETY: the descriptor is open and given away here.
-    let listener = unsafe { glommio::net::TcpListener::from_raw_fd(listener.into_raw_fd()) };
-    let responder = Rc::new(Responder::new());
-    while let Ok(stream) = listener.accept().await {
-        stream.set_nodelay(true).expect("a TCP socket");
-        glommio::spawn_local(serve_glommio_stream(stream, Rc::clone(&responder))).detach();
+/// The parts, for those who wait on glommio's streams.
+#[derive(Default)]
+struct Parts {
+    count: Cell<u64>,
+    waiting: RefCell<Vec<Waker>>,
+}
+
+impl Parts {
+    async fn land(self: Rc<Self>) {
+        loop {
+            glommio::timer::sleep(PERIOD).await;
+            self.count.set(self.count.get() + 1);
+            self.waiting.take().into_iter().for_each(Waker::wake);
+        }
+    }
+
+    async fn next(&self) {
+        let seen = self.count.get();
+        poll_fn(|context| {
+            if self.count.get() != seen {
+                return Poll::Ready(());
+            }
+            self.waiting.borrow_mut().push(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
     }
 }
 
-async fn serve_glommio_stream(mut stream: glommio::net::TcpStream, responder: Rc<Responder>) {
+async fn serve_glommio_streams(bytes: ResponseBytes) {
+    let listener = listen();
+    // SAFETY: the descriptor is open and given away here.
+    let listener = unsafe { glommio::net::TcpListener::from_raw_fd(listener.into_raw_fd()) };
+    let (responder, parts) = (Rc::new(Responder::new(bytes)), Rc::new(Parts::default()));
+    glommio::spawn_local(Rc::clone(&parts).land()).detach();
+    while let Ok(stream) = listener.accept().await {
+        stream.set_nodelay(true).expect("a TCP socket");
+        glommio::spawn_local(serve_glommio_stream(stream, Rc::clone(&responder), Rc::clone(&parts))).detach();
+    }
+}
+
+async fn serve_glommio_stream(
+    mut stream: glommio::net::TcpStream,
+    responder: Rc<Responder>,
+    parts: Rc<Parts>,
+) {
     let (mut leftover, mut buffer) = (Vec::new(), [0; 1024]);
     loop {
-        let read = std::future::poll_fn(|context| Pin::new(&mut stream).poll_read(context, &mut buffer));
+        let read = poll_fn(|context| Pin::new(&mut stream).poll_read(context, &mut buffer));
         let Ok(received @ 1..) = read.await else { return };
         let Taken::Reply(reply) = take_request(&responder, &mut leftover, &buffer[..received]) else {
             continue;
         };
+        if reply.waits {
+            parts.next().await;
+        }
         let mut sent = 0;
-        while sent < reply.len() {
-            let write =
-                std::future::poll_fn(|context| Pin::new(&mut stream).poll_write(context, &reply[sent..]));
+        while sent < reply.bytes.len() {
+            let write = poll_fn(|context| Pin::new(&mut stream).poll_write(context, &reply.bytes[sent..]));
             let Ok(written @ 1..) = write.await else { return };
             sent += written;
         }
     }
 }
 
-async fn serve_loop_as_task(kind: Kind) {
-    let mut server = BareServer::new();
+async fn serve_loop_as_task(kind: Kind, bytes: ResponseBytes) {
+    let mut server = BareServer::new(bytes);
     loop {
         server.pass(0);
         match kind {
@@ -174,12 +235,15 @@ fn listen() -> TcpListener {
     listener
 }
 
-/// The floor: no task, no waker, no timer; a connection is its socket and what is not yet sent.
+/// The floor: no task, no waker, no deadline; a connection is its socket and what is not yet sent.
 struct BareServer {
     epoll: Epoll,
     listener: TcpListener,
+    ticker: Ticker,
     responder: Responder,
     connections: Vec<Option<Connection>>,
+    /// Connections that wait for a part, and what they get then.
+    waiting: Vec<(usize, &'static [u8])>,
     scratch: Vec<u8>,
 }
 
@@ -190,21 +254,30 @@ struct Connection {
 }
 
 const LISTENER: usize = usize::MAX;
+const TICKER: usize = usize::MAX - 1;
 
 impl BareServer {
-    fn new() -> Self {
+    fn new(bytes: ResponseBytes) -> Self {
+        let (epoll, ticker) = (Epoll::new(), Ticker::new(PERIOD));
+        epoll.add(&ticker, TICKER);
         let listener = listen();
         listener.set_nonblocking(true).expect("a socket");
-        let epoll = Epoll::new();
         epoll.add(&listener, LISTENER);
-        let responder = Responder::new();
-        Self { epoll, listener, responder, connections: Vec::new(), scratch: vec![0; 64 * 1024] }
+        Self {
+            epoll,
+            listener,
+            ticker,
+            responder: Responder::new(bytes),
+            connections: Vec::new(),
+            waiting: Vec::new(),
+            scratch: vec![0; 64 * 1024],
+        }
     }
 
     fn pass(&mut self, timeout_ms: i32) {
-        let Self { epoll, listener, responder, connections, scratch } = self;
-        epoll.wait(timeout_ms, |event| {
-            if event.number == LISTENER {
+        let Self { epoll, listener, responder, ticker, connections, waiting, scratch } = self;
+        epoll.wait(timeout_ms, |event| match event.number {
+            LISTENER => {
                 while let Ok((socket, _)) = listener.accept() {
                     socket
                         .set_nonblocking(true)
@@ -214,13 +287,27 @@ impl BareServer {
                     let socket = socket2::Socket::from(socket);
                     connections.push(Some(Connection { socket, leftover: Vec::new(), unsent: &[] }));
                 }
-                return;
             }
-            let place = &mut connections[event.number];
-            let Some(connection) = place else { return };
-            let served = connection.serve(responder, scratch);
-            if event.is_hung_up || served.is_err_and(|error| error.kind() != io::ErrorKind::WouldBlock) {
-                *place = None;
+            TICKER => {
+                ticker.read();
+                for (number, reply) in waiting.drain(..) {
+                    let Some(connection) = &mut connections[number] else { continue };
+                    connection.unsent = reply;
+                    // What fails or would block is an event of its own.
+                    let _ = connection.send_unsent();
+                }
+            }
+            number => {
+                let place = &mut connections[number];
+                let Some(connection) = place else { return };
+                let served = connection.serve(responder, scratch);
+                if event.is_hung_up
+                    || served.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::WouldBlock)
+                {
+                    *place = None;
+                } else if let Ok(Some(reply)) = served {
+                    waiting.push((number, reply));
+                }
             }
         });
     }
@@ -228,7 +315,8 @@ impl BareServer {
 
 impl Connection {
     /// Sends and answers until a call would block, which is its usual error; any other ends the connection.
-    fn serve(&mut self, responder: &Responder, scratch: &mut [u8]) -> io::Result<()> {
+    /// Returns a reply that is to wait.
+    fn serve(&mut self, responder: &Responder, scratch: &mut [u8]) -> io::Result<Option<&'static [u8]>> {
         loop {
             self.send_unsent()?;
             let received = (&self.socket).read(scratch)?;
@@ -236,11 +324,14 @@ impl Connection {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
             if let Taken::Reply(reply) = take_request(responder, &mut self.leftover, &scratch[..received]) {
-                self.unsent = reply;
+                if reply.waits {
+                    return Ok(Some(reply.bytes));
+                }
+                self.unsent = reply.bytes;
             }
             // A short read has emptied the socket: the next bytes are an event of their own.
             if received < scratch.len() {
-                return self.send_unsent();
+                return self.send_unsent().map(|()| None);
             }
         }
     }

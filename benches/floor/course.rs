@@ -1,0 +1,137 @@
+//! What a viewer asks for, request by request: a blocking reload, then the parts that it brought.
+
+use std::{
+    collections::VecDeque,
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::{publisher::KEY, responder::PATHS, servers::PERIOD};
+
+/// For how long a stream may not be playable after its publisher began.
+const PLAYABLE_WITHIN: Duration = Duration::from_secs(20);
+
+/// One rendition, as one connection follows it.
+#[derive(Clone)]
+pub enum Course {
+    /// Of the trivial responder: always the same two.
+    Fixed { rendition: usize },
+    /// Of the real server, as its playlists have it.
+    Stream(Stream),
+}
+
+#[derive(Clone, Default)]
+pub struct Stream {
+    path: String,
+    /// What the next reload asks for.
+    media_sequence: u64,
+    part_index: u64,
+    newest_uri: String,
+    /// Parts that were listed and not yet asked for, and their durations.
+    wanted: VecDeque<(String, Duration)>,
+}
+
+impl Course {
+    pub fn fixed() -> [Self; 2] {
+        [0, 1].map(|rendition| Self::Fixed { rendition })
+    }
+
+    /// Video and audio of the stream at a server, once it is playable.
+    pub fn streams(http: SocketAddr) -> [Self; 2] {
+        let index = format!("/live/{KEY}/index.m3u8");
+        let multivariant = poll(http, &index, "#EXTM3U");
+        let video = multivariant.lines().find(|line| line.contains("m3u8") && !line.starts_with('#'));
+        let audio = multivariant.lines().find_map(|line| quoted(line, "URI"));
+        [video, audio].map(|uri| {
+            let path = resolve(&index, uri.expect("a video and an audio rendition"));
+            let playlist = poll(http, &path, "#EXT-X-PART:");
+            let mut stream = Stream { path, ..Stream::default() };
+            let first = playlist.lines().find_map(|line| line.strip_prefix("#EXT-X-MEDIA-SEQUENCE:"));
+            stream.media_sequence = first.and_then(|number| number.parse().ok()).expect("a media sequence");
+            stream.follow(&playlist);
+            stream.wanted.clear();
+            Self::Stream(stream)
+        })
+    }
+
+    /// Path of the next reload.
+    pub fn reload(&self) -> String {
+        match self {
+            Self::Fixed { rendition } => PATHS[*rendition][0].to_owned(),
+            Self::Stream(stream) => {
+                let Stream { path, media_sequence, part_index, .. } = stream;
+                format!("{path}?_HLS_msn={media_sequence}&_HLS_part={part_index}")
+            }
+        }
+    }
+
+    /// Reads the answer to a reload.
+    pub fn reloaded(&mut self, playlist: &[u8]) {
+        if let Self::Stream(stream) = self {
+            stream.follow(std::str::from_utf8(playlist).expect("a playlist"));
+        }
+    }
+
+    /// Path and duration of the next part that was listed.
+    pub fn next_part(&mut self, after_reload: bool) -> Option<(String, Duration)> {
+        match self {
+            Self::Fixed { rendition } => after_reload.then(|| (PATHS[*rendition][1].to_owned(), PERIOD)),
+            Self::Stream(stream) => stream.wanted.pop_front(),
+        }
+    }
+}
+
+impl Stream {
+    /// Goes on behind the newest part known.
+    fn follow(&mut self, playlist: &str) {
+        let known = playlist.rfind(&self.newest_uri).expect("a part that is not too old");
+        let known = if self.newest_uri.is_empty() { 0 } else { known };
+        for line in playlist[known..].lines() {
+            if line.starts_with("#EXT-X-PART:") {
+                let uri = quoted(line, "URI").expect("a part has a URI");
+                let duration = line.split_once("DURATION=").and_then(|(_, rest)| rest.split(',').next());
+                let seconds = duration.and_then(|text| text.parse().ok()).expect("a part has a duration");
+                self.newest_uri = uri.to_owned();
+                let path = resolve(&self.path, uri);
+                self.wanted.push_back((path, Duration::from_secs_f64(seconds)));
+                self.part_index += 1;
+            } else if line.starts_with("#EXTINF:") {
+                self.media_sequence += 1;
+                self.part_index = 0;
+            }
+        }
+    }
+}
+
+/// The path of a relative reference, which may climb.
+fn resolve(base: &str, reference: &str) -> String {
+    let (mut folder, mut rest) = (base.rsplit_once('/').map_or("", |(folder, _)| folder), reference);
+    while let Some(climbed) = rest.strip_prefix("../") {
+        folder = folder.rsplit_once('/').map_or("", |(parent, _)| parent);
+        rest = climbed;
+    }
+    format!("{folder}/{rest}")
+}
+
+/// The value of `NAME="value"`.
+fn quoted<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+    line.split_once(&format!("{name}=\""))?.1.split('"').next()
+}
+
+/// Asks until the answer contains this text.
+fn poll(http: SocketAddr, path: &str, contained: &str) -> String {
+    let end = Instant::now() + PLAYABLE_WITHIN;
+    loop {
+        let mut stream = TcpStream::connect(http).expect("the server listens");
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n").expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("text");
+        if answer.contains(contained) {
+            return answer;
+        }
+        assert!(Instant::now() < end, "{path} is not playable: {answer}");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
