@@ -275,7 +275,7 @@ impl Publishing {
 
     /// Waits for the key to be free, or refuses.
     async fn claim(&mut self) -> Result<Rc<Stream>, End> {
-        let since_us = self.service.shard.now().monotonic_us;
+        let since_us = self.service.shard.monotonic_us();
         loop {
             let now = self.service.shard.now();
             let Some(stream) = self.service.home_stream(&self.request.name) else {
@@ -452,14 +452,14 @@ fn flush(socket: &Socket, session: &mut ServerSession) -> io::Result<()> {
 /// Sends the last words and gives the peer a moment to read them: a close with unread input resets the
 /// connection, and the reason would be lost.
 async fn farewell(service: &Service, socket: &Socket, session: &mut ServerSession) {
-    let now_us = service.shard.now().monotonic_us;
+    let now_us = service.shard.monotonic_us();
     if flush(socket, session).is_err() {
         return;
     }
     let _ = socket.shutdown(std::net::Shutdown::Write);
     socket.set_deadline(now_us + RTMP_FAREWELL_US);
     while socket.recv(<[u8]>::len).await.is_ok_and(|count| count > 0) {
-        if service.shard.now().monotonic_us > now_us + RTMP_FAREWELL_US {
+        if service.shard.monotonic_us() > now_us + RTMP_FAREWELL_US {
             return;
         }
     }

@@ -186,7 +186,7 @@ impl Stream {
             role,
             parked: (0..RENDITIONS_MAX).map(|_| lists()).collect(),
             deadline_us: Cell::new(u64::MAX),
-            used_us: Cell::new(shard.now().monotonic_us),
+            used_us: Cell::new(shard.monotonic_us()),
             viewers: ViewerCount::default(),
         }
     }
