@@ -48,8 +48,6 @@ impl Course {
             let path = resolve(&index, uri.expect("a video and an audio rendition"));
             let playlist = poll(http, &path, "#EXT-X-PART:");
             let mut stream = Stream { path, ..Stream::default() };
-            let first = playlist.lines().find_map(|line| line.strip_prefix("#EXT-X-MEDIA-SEQUENCE:"));
-            stream.media_sequence = first.and_then(|number| number.parse().ok()).expect("a media sequence");
             stream.follow(&playlist);
             stream.wanted.clear();
             Self::Stream(stream)
@@ -84,24 +82,29 @@ impl Course {
 }
 
 impl Stream {
-    /// Goes on behind the newest part known.
+    /// Wants the parts behind the newest one known, and then what comes after the playlist's end.
     fn follow(&mut self, playlist: &str) {
-        let known = playlist.rfind(&self.newest_uri).expect("a part that is not too old");
-        let known = if self.newest_uri.is_empty() { 0 } else { known };
-        for line in playlist[known..].lines() {
-            if line.starts_with("#EXT-X-PART:") {
-                let uri = quoted(line, "URI").expect("a part has a URI");
-                let duration = line.split_once("DURATION=").and_then(|(_, rest)| rest.split(',').next());
-                let seconds = duration.and_then(|text| text.parse().ok()).expect("a part has a duration");
-                self.newest_uri = uri.to_owned();
-                let path = resolve(&self.path, uri);
-                self.wanted.push_back((path, Duration::from_secs_f64(seconds)));
-                self.part_index += 1;
+        let mut is_new = self.newest_uri.is_empty();
+        for line in playlist.lines() {
+            if let Some(first) = line.strip_prefix("#EXT-X-MEDIA-SEQUENCE:") {
+                self.media_sequence = first.parse().expect("a number");
+                self.part_index = 0;
             } else if line.starts_with("#EXTINF:") {
                 self.media_sequence += 1;
                 self.part_index = 0;
+            } else if line.starts_with("#EXT-X-PART:") {
+                self.part_index += 1;
+                let uri = quoted(line, "URI").expect("a part has a URI");
+                if is_new {
+                    let duration = line.split_once("DURATION=").and_then(|(_, rest)| rest.split(',').next());
+                    let seconds = duration.and_then(|text| text.parse().ok()).expect("a part has a duration");
+                    self.wanted.push_back((resolve(&self.path, uri), Duration::from_secs_f64(seconds)));
+                    uri.clone_into(&mut self.newest_uri);
+                }
+                is_new |= uri == self.newest_uri;
             }
         }
+        assert!(is_new, "{} is not listed any more", self.newest_uri);
     }
 }
 

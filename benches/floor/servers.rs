@@ -99,7 +99,7 @@ async fn serve_shard_tasks(shard: Shard, bytes: ResponseBytes) {
 }
 
 async fn land_parts(shard: Shard, parked: Parked) {
-    let mut next_us = shard.now().monotonic_us;
+    let mut next_us = shard.monotonic_us();
     loop {
         next_us += PERIOD.as_micros() as u64;
         shard.sleep_until(next_us).await;
@@ -110,7 +110,7 @@ async fn land_parts(shard: Shard, parked: Parked) {
 async fn serve_shard_socket(shard: Shard, socket: Socket, responder: Rc<Responder>, parked: Parked) {
     let (mut leftover, mut budget) = (Vec::new(), shard.budget());
     loop {
-        socket.set_deadline(shard.now().monotonic_us + 30_000_000);
+        socket.set_deadline(shard.monotonic_us() + 30_000_000);
         let taken = socket.recv(|received| match received.is_empty() {
             true => Taken::End,
             false => take_request(&responder, &mut leftover, received),

@@ -132,7 +132,7 @@ fn publish(service: &Service, body: &[u8]) -> Result<Response, Response> {
             format!("expiresIn is {expires_in_s}; 1 to {} seconds are allowed", auth.token_expiry_max_s);
         return Err(api::failure(Status::BadRequest, &text));
     }
-    let now_s = service.shard.now().unix_us / 1_000_000;
+    let now_s = service.shard.unix_us() / 1_000_000;
     let claims = Claims {
         stream: name.as_str().to_owned(),
         issued_unix_s: now_s,

@@ -126,7 +126,7 @@ impl Listener {
         match error.raw_os_error() {
             Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM | libc::ENOSPC) => {
                 Stats::add_one(&self.shard.stats().accept_pauses);
-                let resume_us = self.shard.now().monotonic_us + ACCEPT_PAUSE_MS * 1000;
+                let resume_us = self.shard.monotonic_us() + ACCEPT_PAUSE_MS * 1000;
                 self.shard.sleep_until(resume_us).await;
                 Ok(())
             }

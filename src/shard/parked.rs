@@ -248,7 +248,7 @@ mod tests {
                 "a generation that is over ends it at once"
             );
 
-            socket.set_deadline(shard.now().monotonic_us);
+            socket.set_deadline(shard.monotonic_us());
             assert_eq!(parked.park(1, &socket).await, Woken::Expired);
             socket.clear_deadline();
 

@@ -160,7 +160,7 @@ impl Service {
 
     /// The Date of a response sent now.
     pub fn date(&self) -> HttpDate {
-        let now_s = self.shard.now().unix_us / 1_000_000;
+        let now_s = self.shard.unix_us() / 1_000_000;
         let (second, date) = self.date.get();
         if second == now_s {
             return date;
@@ -512,7 +512,7 @@ impl Service {
                 stream
             }
         };
-        stream.used_us.set(self.shard.now().monotonic_us);
+        stream.used_us.set(self.shard.monotonic_us());
         Some(stream)
     }
 

@@ -146,7 +146,7 @@ impl Viewer {
                     return Ok(step);
                 }
             }
-            let now_us = self.service.shard.now().monotonic_us;
+            let now_us = self.service.shard.monotonic_us();
             if self.received.is_empty() {
                 let idle_s = self.service.config().http.idle_timeout_s;
                 self.socket.set_deadline(now_us + u64::from(idle_s) * 1_000_000);
@@ -268,7 +268,7 @@ impl Viewer {
             live.and_then(|session| window.rendition_id(session, rendition.as_str())) == Some(RenditionId(0))
         });
         if is_first == Some(true) {
-            let now_us = self.service.shard.now().monotonic_us;
+            let now_us = self.service.shard.monotonic_us();
             self.counted.set(stream.count_viewer(self.counted.get(), session.target_duration_s, now_us));
         }
     }
@@ -299,7 +299,7 @@ impl Viewer {
 
     /// Waits in the stream's list until it has an answer, the viewer leaves, or the time is over.
     async fn wait(&mut self, mut waiting: Waiting) -> Result<Response, End> {
-        let began_us = self.service.shard.now().monotonic_us;
+        let began_us = self.service.shard.monotonic_us();
         let until_us = began_us + waiting.wait.wait_ms_max * 1000;
         self.socket.set_deadline(until_us);
         let response = loop {
@@ -332,7 +332,7 @@ impl Viewer {
                 }
             }
         };
-        let waited_us = self.service.shard.now().monotonic_us - began_us;
+        let waited_us = self.service.shard.monotonic_us() - began_us;
         self.service.metrics.reload_wait_seconds.observe(waited_us as f64 / 1e6);
         Ok(response)
     }
@@ -359,7 +359,7 @@ impl Viewer {
         if call.expects_continue && self.received.len() < wanted {
             self.socket.send_all(&[http::CONTINUE]).await?;
         }
-        self.socket.set_deadline(self.service.shard.now().monotonic_us + HTTP_HEAD_US_MAX);
+        self.socket.set_deadline(self.service.shard.monotonic_us() + HTTP_HEAD_US_MAX);
         while self.received.len() < wanted {
             let received = &mut self.received;
             let count = self.socket.recv(|bytes| {
@@ -403,11 +403,11 @@ impl Viewer {
         // A slow reader: each step forward earns it more time, up to that of the slowest line there may be.
         let mut head_sent = 0;
         let left = unsent_head.len() + payload_bytes - sent;
-        let end_us = self.service.shard.now().monotonic_us
+        let end_us = self.service.shard.monotonic_us()
             + HTTP_SEND_STALL_US_MAX
             + left as u64 * 1_000_000 / HTTP_SEND_BYTES_PER_S_MIN;
         while head_sent < unsent_head.len() || sent < payload_bytes {
-            let stalled_us = self.service.shard.now().monotonic_us + HTTP_SEND_STALL_US_MAX;
+            let stalled_us = self.service.shard.monotonic_us() + HTTP_SEND_STALL_US_MAX;
             self.socket.set_deadline(stalled_us.min(end_us));
             let count = self.socket.send(&slices(&unsent_head[head_sent..], payload, sent)).await;
             let count = match count {
@@ -427,7 +427,7 @@ impl Viewer {
     /// Closes so that the peer can read the last response: with unread input a close is a reset.
     async fn linger(&self) {
         let _ = self.socket.shutdown(std::net::Shutdown::Write);
-        self.socket.set_deadline(self.service.shard.now().monotonic_us + HTTP_CLOSE_US);
+        self.socket.set_deadline(self.service.shard.monotonic_us() + HTTP_CLOSE_US);
         let mut left = HTTP_PIPELINED_BYTES_MAX;
         while let Ok(count @ 1..) = self.socket.recv(<[u8]>::len).await {
             left = left.saturating_sub(count);
