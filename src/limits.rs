@@ -301,6 +301,10 @@ pub const PART_POOL_IDLE_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const TRACKS_MAX: usize = 8;
 /// Timestamps that an exact frame rate must be borne out by: eight differences.
 pub const CADENCE_FRAMES_MIN: usize = 9;
+/// Milliseconds that fewer timestamps must span to bear out a rate that headers claim: all but a frame of the
+/// second that is waited for, at 4 frames a second.
+pub const CADENCE_CLAIMED_MS_MIN: i64 = 750;
+const _: () = assert!(CADENCE_CLAIMED_MS_MIN * 1000 < LEARNING_CADENCE_US_MAX as i64);
 /// Frames a second beyond which a claimed rate is nonsense.
 pub const FRAMES_PER_SECOND_MAX: u64 = 300;
 /// Milliseconds that a timestamp may stray from its track's clock and still be jitter: GStreamer was

@@ -145,6 +145,19 @@ fn too_little_lockable_memory_and_too_few_descriptors_are_told_with_the_remedy()
 }
 
 #[test]
+fn a_state_directory_that_cannot_be_written_is_refused_by_check_and_serve() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // Modes do not hold root back, a directory in the way does.
+    fs::create_dir_all(folder.path().join("streams/probe")).expect("makes a folder");
+    for name in ["check", "serve"] {
+        let mut refused = command();
+        refused.args([name, "--rtmp", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
+        refused.env("RAPIDRTMP_SERVER_STATE_DIR", folder.path());
+        assert_refused(&finish(refused), "server.state_dir cannot be used: ");
+    }
+}
+
+#[test]
 fn a_secret_that_others_can_read_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let secret = folder.path().join("token_secret");

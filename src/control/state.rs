@@ -53,6 +53,20 @@ impl StateDir {
         Ok(Self { streams, secret: path.join("token_secret") })
     }
 
+    /// Finds out now, and not at the first segment, that nothing can be kept here.
+    ///
+    /// # Errors
+    /// [`StateError::Io`] when no file can be written.
+    pub fn check_writable(&self) -> Result<(), StateError> {
+        let probe = self.streams.join("probe");
+        fs::File::create(&probe).map_err(at(&probe))?;
+        // `check` beside a server that starts may have been first.
+        fs::remove_file(&probe).or_else(|error| match error.kind() {
+            io::ErrorKind::NotFound => Ok(()),
+            _ => Err(at(&probe)(error)),
+        })
+    }
+
     /// The kept secret, or `fresh` kept from now on.
     ///
     /// # Errors
@@ -146,6 +160,17 @@ mod tests {
             records,
             [("a/b/c".to_owned(), b"{3}".to_vec()), ("live/demo".to_owned(), b"{2}".to_vec())]
         );
+    }
+
+    #[test]
+    fn a_directory_that_takes_no_file_is_told_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDir::open(folder.path()).unwrap();
+        state.check_writable().unwrap();
+        assert_eq!(fs::read_dir(folder.path().join("streams")).unwrap().count(), 0);
+        // Modes do not hold root back, a directory in the way does.
+        fs::create_dir(folder.path().join("streams/probe")).unwrap();
+        assert!(matches!(state.check_writable(), Err(StateError::Io { .. })));
     }
 
     #[test]

@@ -220,21 +220,14 @@ fn part_target_ms(wish_ms: u32, tracks: &[LearntTrack]) -> Option<u32> {
 }
 
 /// Whole frames of a track fill a part to 85% and no more than 100%. Audio must still do so with
-/// its clock slewed by a millisecond; parts of a variable rate are filled frame by frame, as long
-/// as the longest one fits.
+/// its clock slewed by a millisecond; of a variable rate typical frames must, and the longest one fit.
 fn fills_parts(track: &LearntTrack, part_target_ms: u32) -> bool {
     let rate = u64::from(track.cadence.timescale().get());
-    match track.cadence {
-        Cadence::Grid { frame_ticks, .. } | Cadence::Samples { frame_ticks, .. } => {
-            let slew_ms = u32::from(matches!(track.cadence, Cadence::Samples { .. }));
-            let frames = u64::from(whole_frames(track.cadence, part_target_ms.saturating_sub(slew_ms)));
-            let filled = frames * u64::from(frame_ticks) * 1000 * 100;
-            filled >= PART_FILL_PERCENT_MIN * u64::from(part_target_ms) * rate
-        }
-        Cadence::Variable { longest_ticks, .. } => {
-            u64::from(longest_ticks) * 1000 <= u64::from(part_target_ms) * rate
-        }
-    }
+    let slew_ms = u32::from(matches!(track.cadence, Cadence::Samples { .. }));
+    let frames = u64::from(whole_frames(track.cadence, part_target_ms.saturating_sub(slew_ms)));
+    let filled = frames * u64::from(track.cadence.frame_ticks()) * 1000 * 100;
+    filled >= PART_FILL_PERCENT_MIN * u64::from(part_target_ms) * rate
+        && u64::from(track.cadence.longest_ticks()) * 1000 <= u64::from(part_target_ms) * rate
 }
 
 /// Frames of the grid, or typical ones, that fit in this time.
@@ -383,6 +376,26 @@ mod tests {
         let plan = Plan::new(PRESETS[1], 2000, &learnt).unwrap();
         assert!((451..470).contains(&plan.part_target_ms), "{}", plan.part_target_ms);
         assert_lawful(&plan);
+    }
+
+    /// 4.4.4.9: at 5 frames a second a part of 334 ms holds one frame, 60% of it.
+    #[test]
+    fn typical_frames_of_a_variable_rate_fill_its_parts() {
+        for (typical_ms, longest_ms) in [(200, 200), (200, 201), (250, 260), (40, 400), (1000, 1000)] {
+            let cadence = Cadence::Variable {
+                timescale: Timescale::VIDEO,
+                typical_ticks: typical_ms * 90,
+                longest_ticks: longest_ms * 90,
+            };
+            let learnt = tracks(&[(TrackKind::Video, cadence), (TrackKind::Audio, audio(48_000))]);
+            for wishes in PRESETS {
+                let plan = Plan::new(wishes, 2000, &learnt).unwrap();
+                let target_ms = plan.part_target_ms;
+                let filled_ms = target_ms / typical_ms * typical_ms;
+                assert!(filled_ms * 100 >= target_ms * 85, "{typical_ms} ms in {target_ms} ms");
+                assert!(target_ms >= longest_ms, "{longest_ms} ms in {target_ms} ms");
+            }
+        }
     }
 
     #[test]

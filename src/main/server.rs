@@ -70,7 +70,7 @@ pub fn check(flags: &ServeFlags) -> Result<(), Failure> {
     }
     player(&config)?;
     if !config.server.state_dir.is_empty() {
-        StateDir::open(Path::new(&config.server.state_dir))?;
+        state_dir(&config.server.state_dir)?;
     }
     let plan = plan(&config);
     for (key, address) in [("rtmp.addr", config.rtmp.addr), ("http.addr", config.http.addr)] {
@@ -111,12 +111,18 @@ pub fn token(flags: &TokenFlags) -> Result<(), Failure> {
     writeln!(std::io::stdout(), "{url}").map_err(io("standard output"))
 }
 
+/// The state directory, in which the server can write.
+fn state_dir(path: &str) -> Result<StateDir, Failure> {
+    let usable = StateDir::open(Path::new(path)).and_then(|state| state.check_writable().map(|()| state));
+    usable.map_err(|error| Failure::Text(format!("server.state_dir cannot be used: {error}")))
+}
+
 /// `rapidrtmp serve`
 pub fn serve(flags: &ServeFlags) -> Result<(), Failure> {
     let (config, warnings) = load(flags)?;
     let state = match config.server.state_dir.as_str() {
         "" => None,
-        path => Some(StateDir::open(Path::new(path))?),
+        path => Some(state_dir(path)?),
     };
     let (player, player_file) = player(&config)?;
     let plan = plan(&config);

@@ -5,7 +5,9 @@
 //! timestamps bear it out; otherwise the frame rate is variable.
 
 use super::Timescale;
-use crate::limits::{CADENCE_FRAMES_MIN, FRAMES_PER_SECOND_MAX, TIMESTAMP_JITTER_MS_MAX};
+use crate::limits::{
+    CADENCE_CLAIMED_MS_MIN, CADENCE_FRAMES_MIN, FRAMES_PER_SECOND_MAX, TIMESTAMP_JITTER_MS_MAX,
+};
 
 /// Frames a second as an exact ratio, in lowest terms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -125,8 +127,19 @@ impl FrameRate {
 
 impl Cadence {
     /// Learns a video track from its decode timestamps (unwrapped milliseconds, in decode order) and
-    /// the rates that headers claim, best first. Fewer than 9 timestamps give a variable rate.
+    /// the rates that headers claim, best first. Fewer than 9 timestamps give a variable rate, unless
+    /// they are those of a slow rate that is claimed.
     pub fn learn_video(dts_ms: &[i64], hints: &[FrameRate]) -> Self {
+        // A second of 5 frames a second is never 9 of them.
+        if let [first, _, .., last] = dts_ms
+            && dts_ms.len() < CADENCE_FRAMES_MIN
+            && last - first >= CADENCE_CLAIMED_MS_MIN
+        {
+            let borne_out = hints.iter().copied().find(|&rate| fits_exactly(dts_ms, rate).is_some());
+            return borne_out
+                .and_then(|rate| Self::video_grid(rate, 0))
+                .unwrap_or_else(|| Self::variable(dts_ms));
+        }
         if dts_ms.len() >= CADENCE_FRAMES_MIN {
             let usual = || RATES.iter().filter_map(|&(frames, seconds)| FrameRate::new(frames, seconds));
             let borne_out = hints.iter().copied().find(|&rate| fits_exactly(dts_ms, rate).is_some());
@@ -361,6 +374,22 @@ mod tests {
         }
         for few in [&[][..], &[5], &[0, 33, 66]] {
             assert!(matches!(Cadence::learn_video(few, &[rate(30, 1)]), Cadence::Variable { .. }));
+        }
+    }
+
+    #[test]
+    fn a_slow_rate_that_is_claimed_needs_fewer_frames() {
+        for (frames, seconds) in [(2, 1), (5, 1), (15, 2), (8, 1)] {
+            let claimed = rate(frames, seconds);
+            let dts = timestamps(claimed, i64::from(frames / seconds) + 1, Rounding::Truncated);
+            assert_eq!(Cadence::learn_video(&dts, &[claimed]).frame_rate(), Some(claimed));
+            for hints in [&[][..], &[rate(30, 1)]] {
+                assert_eq!(
+                    Cadence::learn_video(&dts, hints).frame_rate(),
+                    None,
+                    "{frames}/{seconds} {hints:?}"
+                );
+            }
         }
     }
 

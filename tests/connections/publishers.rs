@@ -1,9 +1,10 @@
 //! RTMP connections that collide, lie, fall silent, vanish, return, and send noise.
 
 use crate::rtmp_publisher::{Failure, RtmpPublisher, Running};
+use crate::support::http::Client;
 use crate::support::poll_until;
 use crate::support::server::{ADMIN_KEY, Options, Server};
-use crate::{NOISE, Stage, get, media, memory_kib, playable, watch_undisturbed};
+use crate::{NOISE, Stage, get, media, memory_kib, newest_segment, playable, watch_undisturbed};
 use rapidrtmp::rtmp::ClientError;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -190,6 +191,24 @@ fn a_publisher_that_never_reads_publishes_all_the_same() {
             stop.store(true, Ordering::Relaxed);
         });
     }
+}
+
+/// Predecessor's defect 7: one lock around all streams' segments.
+#[test]
+fn defect_7_a_stream_that_stands_still_in_mid_frame_holds_up_no_other() {
+    let stage = Stage::start(1);
+    let still = Running::start(stage.server.rtmp(), "still");
+    let path = playable(stage.server.http(), "still").remove(0);
+    let mut still = still.stop().expect("it published until it was stopped");
+    // A picture of 60,000 bytes on chunk stream 6, of which 105 come: its part is open, its frame too.
+    still.send_raw(&[6, 0, 12, 0, 0, 0xea, 0x60, 9, 1, 0, 0, 0, 0x27, 1, 0, 0, 0]).unwrap();
+    still.send_raw(&[7; 100]).unwrap();
+    watch_undisturbed(stage.server.http(), stage.video(), Duration::from_secs(4));
+    assert!(!stage.publisher.has_ended());
+    // Nor itself: what it had listed can be had.
+    let mut client = Client::connect(stage.server.http()).unwrap();
+    let listed = media(&get(&mut client, &path));
+    assert_eq!(get(&mut client, &newest_segment(&path, &listed)).status, 200);
 }
 
 #[test]

@@ -109,6 +109,13 @@ fn the_other_presets() {
 }
 
 /// keyint 250 with scene cuts: groups of 0.8 s to 8.3 s.
+/// A screen share: the second that is waited for tells five frames.
+#[test]
+fn slow_rates() {
+    let slowest = Case { playable_within_ms: 6500, ..case("2 fps, safe", (2, 1), 45_000, SAFE) };
+    assert_all([case("5 fps", (5, 1), 18_000, LOW), slowest]);
+}
+
 #[test]
 fn ffmpegs_default_gop_with_scene_cuts() {
     let long = |name, encoder: Encoder| Case {
