@@ -302,13 +302,8 @@ impl Publishing {
     }
 
     /// Waits for the key to be free, or refuses.
-<<<<<<< HEAD
     async fn claim(&mut self) -> Result<Attached, End> {
-        let since_us = self.service.shard.now().monotonic_us;
-=======
-    async fn claim(&mut self) -> Result<Rc<Stream>, End> {
         let since_us = self.service.shard.monotonic_us();
->>>>>>> w/perf
         loop {
             let now = self.service.shard.now();
             if self.service.is_draining() {
@@ -475,28 +470,15 @@ fn flush(socket: &Socket, session: &mut ServerSession) -> io::Result<()> {
 /// Sends the last words, if there are any, and gives the peer a moment to read them: a close with unread
 /// input resets the connection, and the reason would be lost.
 async fn farewell(service: &Service, socket: &Socket, session: &mut ServerSession) {
-<<<<<<< HEAD
     let has_words = !session.output().is_empty();
     if flush(socket, session).is_err() || !has_words {
         return;
     }
     let _ = socket.shutdown(std::net::Shutdown::Write);
     // Absolute: who goes on sending is cut off all the same.
-    socket.set_deadline(service.shard.now().monotonic_us + RTMP_FAREWELL_US);
+    socket.set_deadline(service.shard.monotonic_us() + RTMP_FAREWELL_US);
     let mut budget = service.shard.budget();
     while let Ok(count @ 1..) = socket.recv(<[u8]>::len).await {
         budget.spend_bytes(count).await;
-=======
-    let now_us = service.shard.monotonic_us();
-    if flush(socket, session).is_err() {
-        return;
-    }
-    let _ = socket.shutdown(std::net::Shutdown::Write);
-    socket.set_deadline(now_us + RTMP_FAREWELL_US);
-    while socket.recv(<[u8]>::len).await.is_ok_and(|count| count > 0) {
-        if service.shard.monotonic_us() > now_us + RTMP_FAREWELL_US {
-            return;
-        }
->>>>>>> w/perf
     }
 }

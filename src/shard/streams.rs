@@ -194,7 +194,7 @@ impl Stream {
             is_abandoned: Cell::new(false),
             is_stale: Cell::new(false),
             lag: Lag::default(),
-            used_us: Cell::new(shard.now().monotonic_us),
+            used_us: Cell::new(shard.monotonic_us()),
             viewers: ViewerCount::default(),
         }
     }
