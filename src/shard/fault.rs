@@ -12,8 +12,10 @@ pub enum FaultAt {
     Time,
     /// A stream's home takes part in the books.
     Books,
-    /// A view answers a viewer.
+    /// The view at a stream's home answers a viewer.
     Answer,
+    /// A replica's view answers a viewer.
+    ReplicaAnswer,
     /// A replica applies an event.
     Event,
     /// A viewer's task, outside any stream.

@@ -281,7 +281,8 @@ impl Viewer {
             return (Answer::Now(Response::error(Status::Unavailable, text)), 0);
         }
         let asked = self.service.guarded(stream, || {
-            self.service.fault(FaultAt::Answer, stream.shared.name.as_str());
+            let at = if stream.home().is_some() { FaultAt::Answer } else { FaultAt::ReplicaAnswer };
+            self.service.fault(at, stream.shared.name.as_str());
             stream.with_view(|view, published| view.answer(resource, gzip, published))
         });
         let answer = match asked {

@@ -42,8 +42,12 @@ fn a_panic_ends_what_it_belongs_to_and_disturbs_nothing_else() {
             }
             stage.strike(at, ends);
         }
-        // The window of a stream that panics when it is asked is of no use to anybody.
-        stage.strike(FaultAt::Answer, if shards == 1 { Ends::Stream } else { Ends::Little });
+        // The window of a stream that panics when it is asked is of no use to anybody; a replica of it is
+        // followed anew.
+        stage.strike(FaultAt::Answer, Ends::Stream);
+        if shards > 1 {
+            stage.strike(FaultAt::ReplicaAnswer, Ends::Little);
+        }
     }
 }
 
