@@ -396,6 +396,9 @@ pub const HTTP_PIPELINED_BYTES_MAX: usize = 16 * 1024;
 const _: () = assert!(HTTP_PIPELINED_BYTES_MAX > HTTP_HEAD_BYTES_MAX);
 /// Microseconds that a viewer may take no byte of a response.
 pub const HTTP_SEND_STALL_US_MAX: u64 = 10_000_000;
+/// Bytes a second that a viewer takes of a response at least, on average: an eighth of the leanest stream
+/// worth watching. A slower one would keep media in memory long after its retention.
+pub const HTTP_SEND_BYTES_PER_S_MIN: u64 = 8 * 1024;
 /// Microseconds that a closed connection may take to read its last response.
 pub const HTTP_CLOSE_US: u64 = 2_000_000;
 /// Slices of a gathering send that need no allocation: the head and a segment of parts.
@@ -413,6 +416,10 @@ pub const SERVICE_TICK_US: u64 = 5_000;
 pub const STATUS_EVERY_US: u64 = 1_000_000;
 /// Microseconds without a request after which a shard no longer follows a stream.
 pub const FOLLOW_IDLE_US: u64 = 30_000_000;
+/// Milliseconds that a request waits for the snapshot of a stream that its shard begins to follow. It comes
+/// with the next turn of the home's shard; a lost one is asked for again at the second status.
+pub const FOLLOW_WAIT_MS_MAX: u64 = 4_000;
+const _: () = assert!(FOLLOW_WAIT_MS_MAX * 1000 > 2 * STATUS_EVERY_US);
 /// Microseconds between two looks of a second publisher at the first.
 pub const CHALLENGE_POLL_US: u64 = 50_000;
 /// Microseconds that a refused publisher gets to read why.

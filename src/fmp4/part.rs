@@ -103,6 +103,11 @@ impl PartWriter {
         }
     }
 
+    /// Parts will hold other numbers of samples from the next one on.
+    pub fn plan_samples(&mut self, samples_planned: usize) {
+        self.samples_planned = samples_planned.min(PART_SAMPLES_MAX);
+    }
+
     /// Begins a sample. One that was open is dropped: its end was never told.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 //! they run.
 
 use std::io::{IsTerminal, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
@@ -153,6 +153,7 @@ pub fn serve(flags: &ServeFlags) -> Result<(), Failure> {
         log_lines_dropped,
         connections: Connections::default(),
         streams_count: AtomicUsize::new(0),
+        faults: None,
     };
     let shards_count = plan.shards_count;
     let config = Arc::new(config);
@@ -181,9 +182,11 @@ pub fn serve(flags: &ServeFlags) -> Result<(), Failure> {
         shards_count,
     }
     .print();
-    let demo = if flags.demo { Some(start_demo(rtmp_address, &tokens, &config)?) } else { None };
-    let outcome = watch(&running, &mut signals, flags);
-    drop(demo);
+    let outcome = {
+        // It says goodbye before the others are asked to.
+        let _demo = if flags.demo { Some(start_demo(rtmp_address, &tokens, &config)?) } else { None };
+        watch(&running, &mut signals, flags)
+    };
     if outcome.is_ok() {
         running.drain();
         std::thread::sleep(DRAIN);
@@ -358,6 +361,7 @@ fn start_demo(
     config: &Config,
 ) -> Result<rapidrtmp::demo::DemoHandle, Failure> {
     use rapidrtmp::demo::{DemoOptions, spawn};
+    use std::net::{IpAddr, Ipv4Addr};
     let name = StreamName::new("live", "demo").map_err(|error| Failure::Text(error.to_string()))?;
     let loopback = if rtmp.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { rtmp.ip() };
     // Expiry is checked when a session starts; the demo may reconnect for as long as the server runs.
@@ -367,6 +371,6 @@ fn start_demo(
 }
 
 #[cfg(not(feature = "demo"))]
-fn start_demo(_: SocketAddr, _: &Tokens, _: &Config) -> Result<(), Failure> {
+fn start_demo(_: SocketAddr, _: &Tokens, _: &Config) -> Result<std::convert::Infallible, Failure> {
     Err(Failure::Text("--demo: this binary was built without the demo feature".into()))
 }

@@ -11,6 +11,7 @@ use crate::limits::RENDITIONS_MAX;
 #[derive(Debug, Default)]
 pub struct Published {
     renditions: [Numbers; RENDITIONS_MAX],
+    events_count: AtomicU64,
 }
 
 /// Each is the newest number plus 1, so that 0 is "none yet".
@@ -26,6 +27,7 @@ struct Numbers {
 impl Published {
     /// Notes an event that the home applied. `names` maps rendition ids to names when a session starts.
     pub fn observe(&self, event: &StreamEvent) {
+        self.events_count.fetch_add(1, Ordering::Relaxed);
         match &event.body {
             EventBody::Start(start) => {
                 for (numbers, rendition) in self.renditions.iter().zip(&start.renditions) {
@@ -43,6 +45,11 @@ impl Published {
             | EventBody::End
             | EventBody::Retire(_) => {}
         }
+    }
+
+    /// Events that the home has made.
+    pub fn events_count(&self) -> u64 {
+        self.events_count.load(Ordering::Relaxed)
     }
 
     fn part(&self, part: &Part) {

@@ -9,6 +9,7 @@ pub mod admission;
 mod books;
 mod calls;
 pub mod deadline;
+pub mod fault;
 pub mod handover;
 pub mod listener;
 pub mod mesh;
@@ -33,7 +34,7 @@ pub use mesh::{Mesh, MeshInbox, MeshSender, Origin, TrySendError, mesh};
 pub use parked::{Park, Parked, Woken};
 pub use preflight::{PreflightError, Ready};
 pub use ring::Budget;
-pub use runtime::{Plan, Shard, ShardEnded, Shards, StartError, Stats, spawn_shards};
+pub use runtime::{Plan, Shard, ShardEnded, Shards, StartError, Stats, current_task, spawn_shards};
 pub use socket::Socket;
 
 #[cfg(test)]

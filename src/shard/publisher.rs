@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use super::Socket;
 use super::admission::Place;
+use super::fault::FaultAt;
 use super::handover::Handover;
 use super::service::Service;
 use super::streams::{EndedBy, PublisherHere, Stream, home_of};
@@ -110,7 +111,7 @@ impl Arriving {
         match self.until_publish().await {
             Ok((request, unread)) => self.go_home(request, unread),
             Err(end) => {
-                let _ = flush(&self.socket, &mut self.session);
+                farewell(&self.service, &self.socket, &mut self.session).await;
                 end.count(&self.service);
                 tracing::info!(peer = %self.address, "rtmp connection ended before publish: {end}");
             }
@@ -154,7 +155,7 @@ impl Arriving {
             }
             flush(&self.socket, &mut self.session)?;
             if let Some((request, unread)) = found? {
-                self.check_token(&request).await?;
+                self.check_token(&request)?;
                 return Ok((request, unread));
             }
             budget.spend_bytes(count).await;
@@ -162,10 +163,10 @@ impl Arriving {
     }
 
     /// The token must name this stream; a failure costs its address a wait.
-    async fn check_token(&mut self, request: &PublishRequest) -> Result<(), End> {
+    fn check_token(&mut self, request: &PublishRequest) -> Result<(), End> {
         let service = Rc::clone(&self.service);
         if service.is_draining() {
-            return self.refuse(RefusedBecause::Draining, "the server is stopping").await;
+            return self.refuse(RefusedBecause::Draining, "the server is stopping");
         }
         if service.config().auth.open {
             return Ok(());
@@ -174,7 +175,7 @@ impl Arriving {
         let wait_us = service.backoff.borrow().wait_us(self.address, now.monotonic_us);
         if let Some(wait_us) = wait_us {
             let text = format!("too many failed attempts, wait {} s", wait_us / 1_000_000 + 1);
-            return self.refuse(RefusedBecause::Backoff, &text).await;
+            return self.refuse(RefusedBecause::Backoff, &text);
         }
         let presented = request.token.as_ref().map_or("", |token| token.expose());
         match service.setup.tokens.verify(presented, request.name.as_str(), now.unix_us / 1_000_000) {
@@ -184,15 +185,14 @@ impl Arriving {
             }
             Err(error) => {
                 service.backoff.borrow_mut().failed(self.address, now.monotonic_us);
-                self.refuse(RefusedBecause::Credentials, &error.to_string()).await
+                self.refuse(RefusedBecause::Credentials, &error.to_string())
             }
         }
     }
 
-    async fn refuse(&mut self, because: RefusedBecause, text: &str) -> Result<(), End> {
+    fn refuse(&mut self, because: RefusedBecause, text: &str) -> Result<(), End> {
         self.service.metrics.refused.of(because).inc();
         self.session.reject_publish(Refusal::Denied, text);
-        farewell(&self.service, &self.socket, &mut self.session).await;
         Err(End::Refused(text.to_owned()))
     }
 
@@ -233,6 +233,40 @@ pub struct Publishing {
     ended: Rc<Cell<Option<EndedBy>>>,
 }
 
+/// What a publisher has at its stream's home. Dropped, it leaves, however its task ended.
+struct Attached {
+    service: Rc<Service>,
+    stream: Rc<Stream>,
+    id: PublisherId,
+    departure: Departure,
+}
+
+impl Attached {
+    fn new(service: &Rc<Service>, stream: Rc<Stream>, id: PublisherId) -> Self {
+        service.metrics.active_publishers.inc();
+        Self { service: Rc::clone(service), stream, id, departure: Departure::Lost }
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        self.service.metrics.active_publishers.dec();
+        if self.service.is_exiting() {
+            // The shard is being taken apart; its streams were ended by the drain.
+            return;
+        }
+        let (id, departure, now) = (self.id, self.departure, self.service.shard.now());
+        // A failure was logged where it happened; the stream is left either way.
+        let _ = self.service.at_home(&self.stream, |here, pool| {
+            if here.publisher.as_ref().is_some_and(|publisher| publisher.id == id) {
+                here.publisher = None;
+            }
+            here.home.detach(id, departure, now, pool);
+            Ok(())
+        });
+    }
+}
+
 impl Publishing {
     /// A connection whose token was accepted; its reply is still owed.
     pub fn new(
@@ -253,33 +287,30 @@ impl Publishing {
     pub async fn run(mut self) {
         let name = self.request.name.clone();
         let end = match self.claim().await {
-            Ok(stream) => {
+            Ok(mut attached) => {
                 tracing::info!(stream = %name, peer = %self.address, encoder = %self.request.encoder, "publishing");
-                self.service.metrics.active_publishers.inc();
-                let (end, departure) = self.publish(&stream).await;
-                self.leave(&stream, departure);
-                self.service.metrics.active_publishers.dec();
-                end
+                self.publish(&mut attached).await
             }
             Err(end) => end,
         };
         if matches!(end, End::By(_)) {
             self.session.stop(&end.to_string());
-            farewell(&self.service, &self.socket, &mut self.session).await;
-        } else {
-            let _ = flush(&self.socket, &mut self.session);
         }
+        farewell(&self.service, &self.socket, &mut self.session).await;
         end.count(&self.service);
         tracing::info!(stream = %name, peer = %self.address, received_bytes = self.session.received_bytes(), "publisher ended: {end}");
     }
 
     /// Waits for the key to be free, or refuses.
-    async fn claim(&mut self) -> Result<Rc<Stream>, End> {
+    async fn claim(&mut self) -> Result<Attached, End> {
         let since_us = self.service.shard.monotonic_us();
         loop {
             let now = self.service.shard.now();
+            if self.service.is_draining() {
+                return self.refuse(Refusal::Denied, RefusedBecause::Draining, "the server is stopping");
+            }
             let Some(stream) = self.service.home_stream(&self.request.name) else {
-                return self.refuse(Refusal::Denied, RefusedBecause::StreamsMax, "too many streams").await;
+                return self.refuse(Refusal::Denied, RefusedBecause::StreamsMax, "too many streams");
             };
             let id = self.id;
             let here = PublisherHere {
@@ -306,13 +337,13 @@ impl Publishing {
             });
             match answer {
                 Ok(Challenge::Free | Challenge::TakeOver) => {
+                    let attached = Attached::new(&self.service, stream, id);
                     self.session.accept_publish(now);
-                    flush(&self.socket, &mut self.session)?;
-                    return Ok(stream);
+                    return Ok(attached);
                 }
                 Ok(Challenge::Busy) => {
                     let text = "somebody else is publishing this stream";
-                    return self.refuse(Refusal::BadName, RefusedBecause::KeyTaken, text).await;
+                    return self.refuse(Refusal::BadName, RefusedBecause::KeyTaken, text);
                 }
                 Ok(Challenge::Wait) => {
                     if self.socket.is_hung_up() {
@@ -325,45 +356,40 @@ impl Publishing {
         }
     }
 
-    async fn refuse<T>(&mut self, refusal: Refusal, because: RefusedBecause, text: &str) -> Result<T, End> {
+    fn refuse<T>(&mut self, refusal: Refusal, because: RefusedBecause, text: &str) -> Result<T, End> {
         self.service.metrics.refused.of(because).inc();
         self.session.reject_publish(refusal, text);
-        farewell(&self.service, &self.socket, &mut self.session).await;
         Err(End::Refused(text.to_owned()))
     }
 
-    async fn publish(&mut self, stream: &Rc<Stream>) -> (End, Departure) {
-        let unread = std::mem::take(&mut self.unread);
-        let mut departure = Departure::Lost;
+    async fn publish(&mut self, attached: &mut Attached) -> End {
         let mut budget = self.service.shard.budget();
-        let mut first = Some(unread);
+        let unread = std::mem::take(&mut self.unread);
+        let mut received = self.digest(&unread, attached).map(|()| unread.len());
         loop {
-            let ended = match first.take() {
-                Some(unread) => self.digest(&unread, stream, &mut departure),
-                None => match self.receive(stream, &mut departure).await {
-                    Ok(count) => {
-                        budget.spend_bytes(count).await;
-                        Ok(())
-                    }
-                    Err(end) => Err(end),
-                },
-            };
             if let Some(by) = self.ended.get() {
-                return (End::By(by), departure);
+                return End::By(by);
             }
-            if let Err(end) = ended {
-                return (end, departure);
-            }
-            if departure == Departure::Unpublished {
-                return (End::Closed, departure);
+            let count = match received {
+                Ok(count) => count,
+                Err(end) => return end,
+            };
+            if attached.departure == Departure::Unpublished {
+                return End::Closed;
             }
             if let Err(error) = flush(&self.socket, &mut self.session) {
-                return (error.into(), departure);
+                return error.into();
             }
+            budget.spend_bytes(count).await;
+            received = self.receive(attached).await;
         }
     }
 
-    async fn receive(&mut self, stream: &Rc<Stream>, departure: &mut Departure) -> Result<usize, End> {
+    async fn receive(&mut self, attached: &mut Attached) -> Result<usize, End> {
+        if self.ended.get().is_some() {
+            // The deadline that told so is not to be set anew.
+            return Ok(0);
+        }
         match self.session.deadline_us() {
             Some(deadline_us) => self.socket.set_deadline(deadline_us),
             None => self.socket.clear_deadline(),
@@ -371,7 +397,7 @@ impl Publishing {
         let socket = Rc::clone(&self.socket);
         let received = socket
             .recv(|bytes| {
-                let digested = self.digest(bytes, stream, departure);
+                let digested = self.digest(bytes, attached);
                 (bytes.len(), digested)
             })
             .await;
@@ -388,12 +414,16 @@ impl Publishing {
     }
 
     /// Feeds received bytes through the session into the stream.
-    fn digest(&mut self, bytes: &[u8], stream: &Rc<Stream>, departure: &mut Departure) -> Result<(), End> {
+    fn digest(&mut self, bytes: &[u8], attached: &mut Attached) -> Result<(), End> {
         let (id, session) = (self.id, &mut self.session);
         let now = self.service.shard.now();
         self.service.metrics.rtmp_bytes_received.inc_by(bytes.len() as u64);
         let mut input = bytes;
-        let digested = self.service.at_home(stream, |here, pool| {
+        let Attached { stream, departure, .. } = attached;
+        self.service.fault(FaultAt::Publisher, stream.shared.name.as_str());
+        let service = &self.service;
+        let digested = service.at_home(stream, |here, pool| {
+            service.fault(FaultAt::Media, stream.shared.name.as_str());
             loop {
                 match session.poll(&mut input, now) {
                     Ok(Some(Event::Media(fragment))) => here.home.media(id, &fragment, now, pool)?,
@@ -420,18 +450,6 @@ impl Publishing {
             Err(_) => Err(End::By(EndedBy::Failure)),
         }
     }
-
-    fn leave(&self, stream: &Rc<Stream>, departure: Departure) {
-        let (id, now) = (self.id, self.service.shard.now());
-        // A failure was logged where it happened; the stream is left either way.
-        let _ = self.service.at_home(stream, |here, pool| {
-            if here.publisher.as_ref().is_some_and(|publisher| publisher.id == id) {
-                here.publisher = None;
-            }
-            here.home.detach(id, departure, now, pool);
-            Ok(())
-        });
-    }
 }
 
 /// Sends what the session has to say, as far as the socket takes it: a client that does not read must
@@ -449,18 +467,18 @@ fn flush(socket: &Socket, session: &mut ServerSession) -> io::Result<()> {
     }
 }
 
-/// Sends the last words and gives the peer a moment to read them: a close with unread input resets the
-/// connection, and the reason would be lost.
+/// Sends the last words, if there are any, and gives the peer a moment to read them: a close with unread
+/// input resets the connection, and the reason would be lost.
 async fn farewell(service: &Service, socket: &Socket, session: &mut ServerSession) {
-    let now_us = service.shard.monotonic_us();
-    if flush(socket, session).is_err() {
+    let has_words = !session.output().is_empty();
+    if flush(socket, session).is_err() || !has_words {
         return;
     }
     let _ = socket.shutdown(std::net::Shutdown::Write);
-    socket.set_deadline(now_us + RTMP_FAREWELL_US);
-    while socket.recv(<[u8]>::len).await.is_ok_and(|count| count > 0) {
-        if service.shard.monotonic_us() > now_us + RTMP_FAREWELL_US {
-            return;
-        }
+    // Absolute: who goes on sending is cut off all the same.
+    socket.set_deadline(service.shard.monotonic_us() + RTMP_FAREWELL_US);
+    let mut budget = service.shard.budget();
+    while let Ok(count @ 1..) = socket.recv(<[u8]>::len).await {
+        budget.spend_bytes(count).await;
     }
 }

@@ -293,12 +293,16 @@ impl Shard {
         let task = async move {
             let stats = shard.stats();
             stats.tasks.set(stats.tasks.get() + 1);
-            let end =
-                poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+            let end = poll_fn(|context| {
+                CURRENT_TASK.set(Some(name));
+                let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));
+                CURRENT_TASK.set(None);
+                match polled {
                     Ok(poll) => poll.map(Ok),
                     Err(panic) => Poll::Ready(Err(panic)),
-                })
-                .await;
+                }
+            })
+            .await;
             stats.tasks.set(stats.tasks.get() - 1);
             if let Err(panic) = end {
                 Stats::add_one(&stats.panics);
@@ -369,6 +373,16 @@ pub(super) fn message_of(panic: &(dyn Any + Send)) -> &str {
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("(no message)")
+}
+
+thread_local! {
+    static CURRENT_TASK: Cell<Option<&'static str>> = const { Cell::new(None) };
+}
+
+/// The name of the task that this thread's shard is in; `None` outside any. For whoever asks whose a
+/// piece of work is: an allocation, a stall. Never allocates.
+pub fn current_task() -> Option<&'static str> {
+    CURRENT_TASK.get()
 }
 
 /// The zero of the process's monotonic clock, the same for all shards and threads.

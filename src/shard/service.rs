@@ -12,7 +12,9 @@ use bytes::Bytes;
 
 use super::admission::Connections;
 use super::books::ShardBooks;
+use super::fault::{Fault, FaultAt, FaultHook};
 use super::handover::Handover;
+use super::runtime::message_of;
 use super::streams::{EndedBy, Follower, HomeHere, Shared, Stream, Streams, home_of};
 use super::{MeshInbox, MeshSender, Origin, Shard};
 use crate::auth::{AdminKey, Backoff, Tokens};
@@ -46,8 +48,8 @@ pub enum Message {
     Follow(StreamName),
     /// The sender has no viewers for it any more.
     Unfollow(StreamName),
-    /// The whole state of a followed stream.
-    Snapshot(Arc<Shared>, Box<WindowState>),
+    /// The whole state of a followed stream, and how many events made it.
+    Snapshot(Arc<Shared>, Box<WindowState>, u64),
     /// One change of a followed stream.
     Event(Arc<Shared>, StreamEvent),
     /// The API wants the stream to end.
@@ -88,6 +90,8 @@ pub struct Setup {
     pub connections: Connections,
     /// Streams with a home on any shard.
     pub streams_count: AtomicUsize,
+    /// Faults on purpose, for tests.
+    pub faults: Option<FaultHook>,
 }
 
 /// One shard's part in the service.
@@ -176,6 +180,11 @@ impl Service {
         self.setup.draining.load(Ordering::Relaxed)
     }
 
+    /// True once the shard was told to end.
+    pub fn is_exiting(&self) -> bool {
+        self.exiting.get()
+    }
+
     /// Completes when the shard is told to end.
     pub async fn exited(&self) {
         self.exit.set(u64::MAX);
@@ -188,7 +197,8 @@ impl Service {
     pub async fn run_inbox(self: Rc<Self>, mut inbox: MeshInbox<Message>) {
         loop {
             let (origin, message) = inbox.recv().await;
-            self.handle(origin, message);
+            // What belongs to a stream was caught with it; for the rest, a deaf shard would be worse.
+            self.caught("message", || self.handle(origin, message));
         }
     }
 
@@ -205,12 +215,15 @@ impl Service {
             });
             for stream in due {
                 // A failure ends the publisher there, with its log line.
-                let _ = self.at_home(&stream, |here, pool| Ok(here.home.handle_time(now, pool)?));
+                let _ = self.at_home(&stream, |here, pool| {
+                    self.fault(FaultAt::Time, stream.shared.name.as_str());
+                    Ok(here.home.handle_time(now, pool)?)
+                });
             }
             self.drain_outbox();
             if now.monotonic_us >= status_at_us {
                 status_at_us = now.monotonic_us + STATUS_EVERY_US;
-                self.keep_books(now);
+                self.caught("books", || self.keep_books(now));
             }
             self.shard.sleep_until(now.monotonic_us + SERVICE_TICK_US).await;
         }
@@ -218,6 +231,7 @@ impl Service {
 
     fn handle(self: &Rc<Self>, origin: Origin, message: Message) {
         self.metrics.shard_messages.inc();
+        self.fault(FaultAt::Message, "");
         match message {
             Message::Publisher(handover) => handover.resume(self),
             Message::Up(shared) => self.streams.up(shared),
@@ -234,7 +248,7 @@ impl Service {
                     here.borrow_mut().followers.retain(|follower| follower.shard != shard);
                 }
             }
-            Message::Snapshot(shared, state) => self.snapshot(&shared, *state),
+            Message::Snapshot(shared, state, events_count) => self.snapshot(&shared, *state, events_count),
             Message::Event(shared, event) => self.followed_event(&shared, event),
             Message::Stop(name) => self.stop_here(&name),
             Message::Reload(config) => self.reload(config),
@@ -291,35 +305,62 @@ impl Service {
         stream: &Rc<Stream>,
         act: impl FnOnce(&mut HomeHere, &mut BufferPool) -> Result<R, HomeFailure>,
     ) -> Result<R, HomeFailure> {
-        let Some(here) = stream.home() else { return Err(HomeFailure::NotHere) };
-        let acted = catch_unwind(AssertUnwindSafe(|| {
-            let mut here = here.borrow_mut();
-            let result = act(&mut here, &mut self.pool.borrow_mut());
-            let output = here.home.take_output();
-            let deadline_us = here.home.deadline_us(self.shard.now());
-            (result, output, deadline_us)
-        }));
-        match acted {
-            Ok((result, output, deadline_us)) => {
-                stream.deadline_us.set(deadline_us.unwrap_or(u64::MAX));
-                self.publish(stream, here, output);
-                if let Err(failure) = &result
-                    && let Some(publisher) = &here.borrow().publisher
-                {
-                    tracing::warn!(stream = %stream.shared.name, "publisher ended: {failure}");
-                    self.metrics.rtmp_errors.of(failure.because()).inc();
-                    publisher.end(EndedBy::Failure);
-                }
-                result
-            }
-            Err(panic) => {
-                self.metrics.panics.inc();
-                let text = super::runtime::message_of(&*panic);
-                tracing::error!(stream = %stream.shared.name, "the stream's core panicked and is ended: {text}");
-                self.abandon(stream);
-                Err(HomeFailure::Panicked)
+        let Some(here) = stream.home().filter(|_| !stream.is_abandoned.get()) else {
+            return Err(HomeFailure::NotHere);
+        };
+        let acted = self.guarded(stream, || {
+            let (result, output, deadline_us) = {
+                let mut here = here.borrow_mut();
+                let result = act(&mut here, &mut self.pool.borrow_mut());
+                (result, here.home.take_output(), here.home.deadline_us(self.shard.now()))
+            };
+            stream.deadline_us.set(deadline_us.unwrap_or(u64::MAX));
+            self.publish(stream, here, output);
+            result
+        });
+        // Who is to be told was told when the stream was abandoned.
+        let result = acted.ok_or(HomeFailure::Panicked)?;
+        if let Err(failure) = &result
+            && let Some(publisher) = &here.borrow().publisher
+        {
+            tracing::warn!(stream = %stream.shared.name, "publisher ended: {failure}");
+            self.metrics.rtmp_errors.of(failure.because()).inc();
+            publisher.end(EndedBy::Failure);
+        }
+        result
+    }
+
+    /// Runs `act` on a stream's state. A panic in it ends the stream: for everybody where it is at home,
+    /// else on this shard until it is followed anew. `None` then.
+    pub fn guarded<R>(&self, stream: &Rc<Stream>, act: impl FnOnce() -> R) -> Option<R> {
+        let acted = self.caught(stream.shared.name.as_str(), act);
+        if acted.is_none() {
+            match stream.home() {
+                Some(_) => self.abandon(stream),
+                None => self.unfollow(stream),
             }
         }
+        acted
+    }
+
+    /// Runs `act`; a panic in it is counted and logged as that of `whose`, and gives `None`.
+    fn caught<R>(&self, whose: &str, act: impl FnOnce() -> R) -> Option<R> {
+        catch_unwind(AssertUnwindSafe(act))
+            .map_err(|panic| {
+                self.metrics.panics.inc();
+                tracing::error!(shard = self.shard.index(), whose, "panicked: {}", message_of(&*panic));
+            })
+            .ok()
+    }
+
+    /// Where a test makes something go wrong.
+    ///
+    /// # Panics
+    /// When the test's hook says so.
+    pub fn fault(&self, at: FaultAt, name: &str) -> Option<Fault> {
+        let fault = self.setup.faults.as_ref().and_then(|hook| hook(at, name));
+        assert!(fault != Some(Fault::Panic), "on purpose, at {at:?}");
+        fault
     }
 
     /// Passes on what a home changed: to those parked here, to the shards that follow, to the state file.
@@ -339,7 +380,7 @@ impl Service {
             here.books.event(&self.metrics, event);
             for follower in here.followers.iter_mut().filter(|follower| !follower.is_stale) {
                 let message = Message::Event(Arc::clone(&stream.shared), event.clone());
-                follower.is_stale = self.mesh.try_send(follower.shard, message).is_err();
+                follower.is_stale = !self.tell_follower(follower.shard, &stream.shared, message);
                 self.metrics.replicas_stale.inc_by(follower.is_stale.into());
             }
         }
@@ -350,9 +391,15 @@ impl Service {
     fn refresh_followers(&self, shared: &Arc<Shared>, here: &mut HomeHere) {
         for follower in here.followers.iter_mut().filter(|follower| follower.is_stale) {
             let state = Box::new(here.home.view().snapshot());
-            let message = Message::Snapshot(Arc::clone(shared), state);
-            follower.is_stale = self.mesh.try_send(follower.shard, message).is_err();
+            let message = Message::Snapshot(Arc::clone(shared), state, shared.published.events_count());
+            follower.is_stale = !self.tell_follower(follower.shard, shared, message);
         }
+    }
+
+    /// False when the inbox of that shard is full.
+    fn tell_follower(&self, shard: usize, shared: &Shared, message: Message) -> bool {
+        self.fault(FaultAt::Inbox, shared.name.as_str()).is_none()
+            && self.mesh.try_send(shard, message).is_ok()
     }
 
     fn save(&self, name: &str, record: StreamRecord) {
@@ -368,6 +415,7 @@ impl Service {
     /// A core that panicked: its viewers get 404, its publisher is closed, and who publishes next begins
     /// a new epoch above its numbers.
     fn abandon(&self, stream: &Rc<Stream>) {
+        stream.is_abandoned.set(true);
         if let Some(here) = stream.home()
             && let Some(publisher) = &here.borrow().publisher
         {
@@ -470,28 +518,44 @@ impl Service {
 
     fn add_follower(&self, stream: &Rc<Stream>, shard: usize) {
         let Some(here) = stream.home() else { return };
-        let mut here = here.borrow_mut();
-        here.followers.retain(|follower| follower.shard != shard);
-        // Snapshot and what follows go through one queue, so nothing is missed between them.
-        here.followers.push(Follower { shard, is_stale: true });
-        self.refresh_followers(&stream.shared, &mut here);
+        self.guarded(stream, || {
+            let mut here = here.borrow_mut();
+            here.followers.retain(|follower| follower.shard != shard);
+            // Snapshot and what follows go through one queue, so nothing is missed between them.
+            here.followers.push(Follower { shard, is_stale: true });
+            self.refresh_followers(&stream.shared, &mut here);
+        });
     }
 
-    fn snapshot(&self, shared: &Arc<Shared>, mut state: WindowState) {
-        let Some(stream) = self.streams.find(shared.name.as_str()) else { return };
+    /// The replica of this very stream: one of the same name may have begun since.
+    fn replica(&self, shared: &Arc<Shared>) -> Option<Rc<Stream>> {
+        self.streams.find(shared.name.as_str()).filter(|stream| Arc::ptr_eq(&stream.shared, shared))
+    }
+
+    fn snapshot(&self, shared: &Arc<Shared>, mut state: WindowState, events_count: u64) {
+        let Some(stream) = self.replica(shared) else { return };
         let Some(view) = stream.followed() else { return };
-        state.for_each_bytes_mut(wrap);
-        *view.borrow_mut() = Some(View::from_snapshot(state));
-        stream.land(Wake::All);
+        self.guarded(&stream, || {
+            state.for_each_bytes_mut(wrap);
+            *view.borrow_mut() = Some(View::from_snapshot(state));
+            stream.note_snapshot(events_count);
+            stream.land(Wake::All);
+        });
     }
 
     fn followed_event(&self, shared: &Arc<Shared>, mut event: StreamEvent) {
-        let Some(stream) = self.streams.find(shared.name.as_str()) else { return };
+        let Some(stream) = self.replica(shared) else { return };
         let Some(view) = stream.followed() else { return };
         event.for_each_bytes_mut(wrap);
-        let applied = view.borrow_mut().as_mut().map(|view| view.apply(&event));
-        match applied {
-            Some(Ok(wake)) => stream.land(wake),
+        let applied = self.guarded(&stream, || {
+            self.fault(FaultAt::Event, shared.name.as_str());
+            view.borrow_mut().as_mut().map(|view| view.apply(&event))
+        });
+        match applied.flatten() {
+            Some(Ok(wake)) => {
+                stream.note_event();
+                stream.land(wake);
+            }
             Some(Err(error)) => {
                 tracing::error!(stream = %shared.name, "a followed stream went wrong, following anew: {error}");
                 self.unfollow(&stream);
@@ -513,11 +577,11 @@ impl Service {
     fn forget_followed(&self, shared: &Arc<Shared>) {
         let name = shared.name.as_str();
         // The message may be older than a stream of the same name that is up again.
-        if self.streams.known(name).is_some_and(|known| !Arc::ptr_eq(&known, shared)) {
-            return;
+        if self.streams.known(name).is_some_and(|known| Arc::ptr_eq(&known, shared)) {
+            self.streams.down(name);
         }
-        self.streams.down(name);
-        if let Some(stream) = self.streams.remove(name) {
+        if let Some(stream) = self.replica(shared) {
+            self.streams.remove(name);
             stream.land_all();
         }
     }
@@ -531,29 +595,14 @@ impl Service {
             stream.shared.set_viewers(self.shard.index(), viewers);
             viewers_all += viewers;
             blocked += stream.waiting_count();
-            match stream.home() {
-                Some(here) => {
-                    let mut here = here.borrow_mut();
-                    retained += here.home.view().window().retained_bytes();
-                    self.refresh_followers(&stream.shared, &mut here);
-                    stream.shared.set_status(super::status::of(&mut here));
-                    let HomeHere { home, books, .. } = &mut *here;
-                    books.stream(&self.metrics, home);
-                    let is_over = here.home.is_over() && here.publisher.is_none();
-                    drop(here);
-                    if is_over {
-                        self.remove_home(&stream);
-                        stream.land_all();
-                    }
-                }
+            let kept = self.guarded(&stream, || match stream.home() {
+                Some(here) => self.keep_home(&stream, here),
                 None => {
-                    let idle_us = now.monotonic_us.saturating_sub(stream.used_us.get());
-                    if idle_us > FOLLOW_IDLE_US && stream.waiting_count() == 0 {
-                        stream.shared.set_viewers(self.shard.index(), 0);
-                        self.unfollow(&stream);
-                    }
+                    self.keep_replica(&stream, now);
+                    0
                 }
-            }
+            });
+            retained += kept.unwrap_or(0);
         }
         self.metrics.blocked_requests.set(blocked as i64);
         self.metrics.active_viewers.set(viewers_all as i64);
@@ -561,6 +610,41 @@ impl Service {
         self.books.shard(&self.metrics, self.shard.stats());
         if self.shard.index() == 0 {
             self.books.log(&self.metrics, self.setup.log_lines_dropped.load(Ordering::Relaxed));
+        }
+    }
+
+    /// Returns the bytes of media that it keeps.
+    fn keep_home(&self, stream: &Rc<Stream>, here: &RefCell<HomeHere>) -> u64 {
+        self.fault(FaultAt::Books, stream.shared.name.as_str());
+        let mut here = here.borrow_mut();
+        self.refresh_followers(&stream.shared, &mut here);
+        stream.shared.set_status(super::status::of(&mut here));
+        let HomeHere { home, books, publisher, .. } = &mut *here;
+        books.stream(&self.metrics, home);
+        let (retained, is_over) =
+            (home.view().window().retained_bytes(), home.is_over() && publisher.is_none());
+        drop(here);
+        if is_over {
+            self.remove_home(stream);
+            stream.land_all();
+        }
+        retained
+    }
+
+    fn keep_replica(&self, stream: &Rc<Stream>, now: Now) {
+        if stream.look_for_staleness(now.monotonic_us) {
+            tracing::warn!(stream = %stream.shared.name, "this shard has lost touch with the stream");
+            stream.land_all();
+        }
+        if stream.lacks_snapshot() {
+            // The call for it, or the snapshot, was lost: those who wait follow anew.
+            self.unfollow(stream);
+            return;
+        }
+        let idle_us = now.monotonic_us.saturating_sub(stream.used_us.get());
+        if idle_us > FOLLOW_IDLE_US && stream.waiting_count() == 0 {
+            stream.shared.set_viewers(self.shard.index(), 0);
+            self.unfollow(stream);
         }
     }
 

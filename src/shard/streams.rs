@@ -84,6 +84,11 @@ pub struct Stream {
     parked: Vec<[Parked; 2]>,
     /// When the home wants to be called, monotonic microseconds; `u64::MAX` for never.
     pub deadline_us: Cell<u64>,
+    /// Its core panicked: whoever still holds it is not to touch it.
+    pub is_abandoned: Cell<bool>,
+    /// A replica that lacks what its home published two target durations ago.
+    pub is_stale: Cell<bool>,
+    lag: Lag,
     /// When a viewer here last asked for something.
     pub used_us: Cell<u64>,
     viewers: ViewerCount,
@@ -120,7 +125,7 @@ pub struct Follower {
 pub struct PublisherHere {
     /// Its name at the home.
     pub id: PublisherId,
-    /// Shut down for reading to wake and end it.
+    /// Its deadline is what wakes and ends it.
     pub socket: Rc<Socket>,
     /// Why it was ended, for its log line.
     pub ended: Rc<Cell<Option<EndedBy>>>,
@@ -161,8 +166,8 @@ impl PublisherHere {
     /// Ends the connection: its task wakes and finds why.
     pub fn end(&self, by: EndedBy) {
         self.ended.set(Some(by));
-        // A socket that is gone already has ended.
-        let _ = self.socket.shutdown(std::net::Shutdown::Read);
+        // Not shut down: what it still sends is to be read, or its last words would be lost by a reset.
+        self.socket.set_deadline(0);
     }
 }
 
@@ -186,6 +191,9 @@ impl Stream {
             role,
             parked: (0..RENDITIONS_MAX).map(|_| lists()).collect(),
             deadline_us: Cell::new(u64::MAX),
+            is_abandoned: Cell::new(false),
+            is_stale: Cell::new(false),
+            lag: Lag::default(),
             used_us: Cell::new(shard.monotonic_us()),
             viewers: ViewerCount::default(),
         }
@@ -254,6 +262,34 @@ impl Stream {
         self.parked.iter().flatten().map(Parked::waiting_count).sum()
     }
 
+    /// A replica's snapshot holds as many of its home's events.
+    pub fn note_snapshot(&self, events_count: u64) {
+        self.lag.applied.set(events_count);
+        self.is_stale.set(false);
+    }
+
+    /// True at the second look, and each one after, at a replica whose snapshot has not come.
+    pub fn lacks_snapshot(&self) -> bool {
+        self.followed().is_some_and(|view| view.borrow().is_none()) && self.lag.was_empty.replace(true)
+    }
+
+    /// A replica has applied one more of its home's events.
+    pub fn note_event(&self) {
+        self.lag.applied.set(self.lag.applied.get() + 1);
+    }
+
+    /// Looks whether a replica has fallen behind its home for too long; true when it has since the last look.
+    pub fn look_for_staleness(&self, now_us: u64) -> bool {
+        let target_duration_s = self.with_view(|view, _| {
+            let window = view.window();
+            window.live().or_else(|| window.current()).map(|session| session.target_duration_s)
+        });
+        let Some(target_duration_s) = target_duration_s.flatten() else { return false };
+        let allowed_us = 2_000_000 * u64::from(target_duration_s);
+        let is_stale = self.lag.exceeds(allowed_us, self.shared.published.events_count(), now_us);
+        is_stale && !self.is_stale.replace(is_stale)
+    }
+
     /// Notes a reload of the first rendition by a connection that was counted in period `counted`;
     /// returns the period it is counted in now.
     pub fn count_viewer(&self, counted: u64, target_duration_s: u32, now_us: u64) -> u64 {
@@ -263,6 +299,29 @@ impl Stream {
     /// Connections with a reload of the first rendition in the last two target durations.
     pub fn viewers(&self, now_us: u64) -> u64 {
         self.viewers.count(now_us)
+    }
+}
+
+/// How far a replica is behind its home, counted in events.
+#[derive(Debug, Default)]
+struct Lag {
+    /// Events of the home that are applied here.
+    applied: Cell<u64>,
+    /// How many the home had made at some time, and when that was.
+    mark: Cell<(u64, u64)>,
+    /// There was no snapshot at the last look.
+    was_empty: Cell<bool>,
+}
+
+impl Lag {
+    /// True when what the home had made by `allowed_us` ago is not all here.
+    fn exceeds(&self, allowed_us: u64, made: u64, now_us: u64) -> bool {
+        let (mark, at_us) = self.mark.get();
+        if self.applied.get() >= mark {
+            self.mark.set((made, now_us));
+            return false;
+        }
+        now_us - at_us >= allowed_us
     }
 }
 
@@ -376,6 +435,28 @@ pub fn home_of(name: &StreamName, shards_count: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_replica_is_stale_when_it_lacks_what_is_older_than_allowed() {
+        let lag = Lag::default();
+        // (applied, made, now, stale)
+        let table = [
+            (10, 10, 0, false),
+            (10, 12, 1, false),
+            // Behind, but it moves: what was marked has come.
+            (13, 20, 2, false),
+            (20, 30, 3, false),
+            (20, 40, 4, false),
+            (25, 50, 5, false),
+            (25, 60, 6, true),
+            (29, 70, 9, true),
+            (30, 70, 10, false),
+        ];
+        for (applied, made, now_us, stale) in table {
+            lag.applied.set(applied);
+            assert_eq!(lag.exceeds(3, made, now_us), stale, "at {now_us}");
+        }
+    }
 
     #[test]
     fn a_viewer_counts_while_it_reloads_and_once() {

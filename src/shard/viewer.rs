@@ -10,17 +10,19 @@ use smallvec::SmallVec;
 
 use super::admission::Place;
 use super::calls::{self, CallHere};
+use super::fault::FaultAt;
 use super::service::Service;
 use super::streams::Stream;
-use super::{Socket, Woken};
+use super::{Budget, Socket, Woken};
 use crate::hls::{RenditionId, path};
 use crate::http::{self, Method, Parsed, RangeSpec, Request, Response, Status, Version};
 use crate::limits::{
-    HTTP_CLOSE_US, HTTP_HEAD_US_MAX, HTTP_PIPELINED_BYTES_MAX, HTTP_SEND_STALL_US_MAX, HTTP_SLICES_INLINE,
+    FOLLOW_WAIT_MS_MAX, HTTP_CLOSE_US, HTTP_HEAD_US_MAX, HTTP_PIPELINED_BYTES_MAX, HTTP_SEND_BYTES_PER_S_MIN,
+    HTTP_SEND_STALL_US_MAX, HTTP_SLICES_INLINE,
 };
 use crate::metrics::{EndedBecause, Resource as Asked, StatusClass};
 use crate::origin::resource::Resource;
-use crate::origin::view::{Answer, Updates, Wait, not_found};
+use crate::origin::view::{Answer, Expired, Updates, Wait, not_found};
 
 /// A connection.
 pub struct Viewer {
@@ -31,6 +33,8 @@ pub struct Viewer {
     received: Vec<u8>,
     /// The period that this connection was last counted in as a viewer.
     counted: Cell<u64>,
+    /// Its task came to its end, and was not cut off by a panic.
+    has_ended: bool,
 }
 
 /// What of a request's head is needed to send its response.
@@ -45,8 +49,6 @@ struct Head {
 
 /// What a request leads to.
 enum Step {
-    /// Its head goes on.
-    More,
     Respond(Head, Response),
     Wait(Head, Waiting),
     Call(Head, CallHere),
@@ -83,7 +85,7 @@ impl From<io::Error> for End {
 impl Viewer {
     /// An accepted connection.
     pub fn new(service: Rc<Service>, socket: Socket, place: Place) -> Self {
-        Self { service, socket, _place: place, received: Vec::new(), counted: Cell::new(0) }
+        Self { service, socket, _place: place, received: Vec::new(), counted: Cell::new(0), has_ended: false }
     }
 
     /// Serves it to its end.
@@ -92,14 +94,13 @@ impl Viewer {
         if let Err(End::Because(because)) = end {
             self.service.metrics.http_errors.of(because).inc();
         }
-        self.service.metrics.http_disconnects.inc();
+        self.has_ended = true;
     }
 
     async fn serve(&mut self) -> Result<(), End> {
         let mut budget = self.service.shard.budget();
         loop {
             let (head, response) = match self.next_request().await? {
-                Step::More => continue,
                 Step::Respond(head, response) => (head, response),
                 Step::Wait(head, waiting) => {
                     let is_media = matches!(waiting.resource, Resource::Media { .. });
@@ -122,7 +123,7 @@ impl Viewer {
                 }
             };
             let keep_alive = head.keep_alive && !self.service.is_draining();
-            self.send(head, &response, keep_alive).await?;
+            self.send(head, &response, keep_alive, &mut budget).await?;
             if !keep_alive {
                 self.linger().await;
                 return Ok(());
@@ -133,58 +134,59 @@ impl Viewer {
 
     /// Reads until there is one whole head.
     async fn next_request(&mut self) -> Result<Step, End> {
-        if !self.received.is_empty() {
-            let received = std::mem::take(&mut self.received);
-            let (step, used) = self.read(&received);
-            if used < received.len() {
+        // By when the head that has begun must be whole, however slowly it drips.
+        let mut head_until_us = None;
+        loop {
+            if !self.received.is_empty() {
+                let received = std::mem::take(&mut self.received);
+                let (step, used) = self.read(&received);
                 self.received = received;
                 self.received.drain(..used);
+                if let Some(step) = step {
+                    return Ok(step);
+                }
             }
-            if !matches!(step, Step::More) {
-                return Ok(step);
+            let now_us = self.service.shard.monotonic_us();
+            if self.received.is_empty() {
+                let idle_s = self.service.config().http.idle_timeout_s;
+                self.socket.set_deadline(now_us + u64::from(idle_s) * 1_000_000);
+                let received = self.socket.recv(|bytes| {
+                    let (step, used) = self.read(bytes);
+                    (bytes.len(), step, bytes[used..].to_vec())
+                });
+                let (count, step, rest) = match received.await {
+                    // An idle connection is closed without a word; its peer may be about to send.
+                    Err(error) if error.kind() == io::ErrorKind::TimedOut => return Err(End::Closed),
+                    other => other?,
+                };
+                if count == 0 {
+                    return Err(End::Closed);
+                }
+                self.received = rest;
+                if let Some(step) = step {
+                    return Ok(step);
+                }
+                continue;
             }
-        }
-        let begun = self.received.is_empty();
-        let now_us = self.service.shard.monotonic_us();
-        if begun {
-            let idle_s = self.service.config().http.idle_timeout_s;
-            self.socket.set_deadline(now_us + u64::from(idle_s) * 1_000_000);
-            let received = self.socket.recv(|bytes| {
-                let (step, used) = self.read(bytes);
-                (bytes.len(), step, bytes[used..].to_vec())
-            });
-            let (count, step, rest) = match received.await {
-                // An idle connection is closed without a word; its peer may be about to send.
-                Err(error) if error.kind() == io::ErrorKind::TimedOut => return Err(End::Closed),
-                other => other?,
-            };
-            if count == 0 {
-                return Err(End::Closed);
-            }
-            self.received = rest;
-            if !matches!(step, Step::More) {
-                return Ok(step);
-            }
-            // The rest of a head has to come within an absolute time, however slowly it drips.
-            self.socket.set_deadline(self.service.shard.monotonic_us() + HTTP_HEAD_US_MAX);
-        }
-        let received = &mut self.received;
-        let count = self
-            .socket
-            .recv(|bytes| {
+            self.socket.set_deadline(*head_until_us.get_or_insert(now_us + HTTP_HEAD_US_MAX));
+            let received = &mut self.received;
+            let count = self.socket.recv(|bytes| {
                 received.extend_from_slice(bytes);
                 bytes.len()
-            })
-            .await?;
-        if count == 0 { Err(End::Closed) } else { Ok(Step::More) }
+            });
+            if count.await? == 0 {
+                return Err(End::Closed);
+            }
+        }
     }
 
-    /// Reads one request from received bytes; also returns how many of them it took.
-    fn read(&self, bytes: &[u8]) -> (Step, usize) {
+    /// Reads one request from received bytes, `None` when its head goes on; also returns how many bytes it
+    /// took.
+    fn read(&self, bytes: &[u8]) -> (Option<Step>, usize) {
         match http::parse(bytes) {
-            Parsed::Partial => (Step::More, 0),
-            Parsed::Refused(refusal) => (Step::Refuse(Response::refused(refusal)), bytes.len()),
-            Parsed::Complete(request, used) => (self.route(&request), used),
+            Parsed::Partial => (None, 0),
+            Parsed::Refused(refusal) => (Some(Step::Refuse(Response::refused(refusal))), bytes.len()),
+            Parsed::Complete(request, used) => (Some(self.route(&request)), used),
         }
     }
 
@@ -210,6 +212,7 @@ impl Viewer {
             let Some(stream) = self.service.watched(path.stream) else {
                 return without_body(head, request, not_found());
             };
+            self.service.fault(FaultAt::Viewer, stream.shared.name.as_str());
             return self.ask(head, request, stream, resource);
         }
         self.service.metrics.http_resources.of(Asked::Other).inc();
@@ -232,7 +235,7 @@ impl Viewer {
             return Step::Respond(head, response);
         }
         self.count(&stream, &resource);
-        match answer(&stream, &resource, request.accepts_gzip) {
+        match self.answer(&stream, &resource, request.accepts_gzip) {
             (Answer::Now(response), _) => {
                 // What was waited for, or could have been, has no 304: a cache would take it for news.
                 let is_reload =
@@ -270,6 +273,30 @@ impl Viewer {
         }
     }
 
+    /// Asks the stream, and takes the generation of the list to wait in before any await: no update is
+    /// missed. A replica without its snapshot is waited for as for a part.
+    fn answer(&self, stream: &Rc<Stream>, resource: &Resource, gzip: bool) -> (Answer, u64) {
+        if stream.is_stale.get() && matches!(resource, Resource::Playlist { .. }) {
+            let text = "this shard has lost touch with the stream\n";
+            return (Answer::Now(Response::error(Status::Unavailable, text)), 0);
+        }
+        let asked = self.service.guarded(stream, || {
+            self.service.fault(FaultAt::Answer, stream.shared.name.as_str());
+            stream.with_view(|view, published| view.answer(resource, gzip, published))
+        });
+        let answer = match asked {
+            Some(Some(answer)) => answer,
+            Some(None) => Answer::Wait(Wait::FOR_SNAPSHOT),
+            // Its core panicked, and it is no more.
+            None => Answer::Now(not_found()),
+        };
+        let seen = match &answer {
+            Answer::Wait(wait) => stream.parked(wait).generation(),
+            Answer::Now(_) => 0,
+        };
+        (answer, seen)
+    }
+
     /// Waits in the stream's list until it has an answer, the viewer leaves, or the time is over.
     async fn wait(&mut self, mut waiting: Waiting) -> Result<Response, End> {
         let began_us = self.service.shard.monotonic_us();
@@ -284,7 +311,9 @@ impl Viewer {
                     continue;
                 }
                 Woken::Expired => {
-                    self.service.metrics.blocked_timeouts.inc();
+                    if waiting.wait.expired == Expired::Unavailable {
+                        self.service.metrics.blocked_timeouts.inc();
+                    }
                     break waiting.wait.expired.response();
                 }
             }
@@ -295,7 +324,7 @@ impl Viewer {
                 Some(stream) => waiting.stream = stream,
                 None => break not_found(),
             }
-            match answer(&waiting.stream, &waiting.resource, waiting.gzip) {
+            match self.answer(&waiting.stream, &waiting.resource, waiting.gzip) {
                 (Answer::Now(response), _) => break response,
                 (Answer::Wait(wait), seen) => {
                     waiting.wait = Wait { wait_ms_max: waiting.wait.wait_ms_max, ..wait };
@@ -346,7 +375,13 @@ impl Viewer {
     }
 
     /// Sends head and body in one gathering call where the socket takes it.
-    async fn send(&mut self, head: Head, response: &Response, keep_alive: bool) -> Result<(), End> {
+    async fn send(
+        &mut self,
+        head: Head,
+        response: &Response,
+        keep_alive: bool,
+        budget: &mut Budget,
+    ) -> Result<(), End> {
         let payload = response.payload(head.method);
         let payload_bytes: usize = payload.iter().map(Bytes::len).sum();
         let metrics = &self.service.metrics;
@@ -365,10 +400,15 @@ impl Viewer {
         if unsent_head.is_empty() && sent == payload_bytes {
             return Ok(());
         }
-        // A slow reader: each step forward earns it more time.
+        // A slow reader: each step forward earns it more time, up to that of the slowest line there may be.
         let mut head_sent = 0;
+        let left = unsent_head.len() + payload_bytes - sent;
+        let end_us = self.service.shard.monotonic_us()
+            + HTTP_SEND_STALL_US_MAX
+            + left as u64 * 1_000_000 / HTTP_SEND_BYTES_PER_S_MIN;
         while head_sent < unsent_head.len() || sent < payload_bytes {
-            self.socket.set_deadline(self.service.shard.monotonic_us() + HTTP_SEND_STALL_US_MAX);
+            let stalled_us = self.service.shard.monotonic_us() + HTTP_SEND_STALL_US_MAX;
+            self.socket.set_deadline(stalled_us.min(end_us));
             let count = self.socket.send(&slices(&unsent_head[head_sent..], payload, sent)).await;
             let count = match count {
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {
@@ -379,6 +419,7 @@ impl Viewer {
             let of_head = count.min(unsent_head.len() - head_sent);
             head_sent += of_head;
             sent += count - of_head;
+            budget.spend_bytes(count).await;
         }
         Ok(())
     }
@@ -397,16 +438,14 @@ impl Viewer {
     }
 }
 
-/// Asks the stream, and takes the generation of the list to wait in before: an update in between is not
-/// missed. A replica without its snapshot is waited for as for a part.
-fn answer(stream: &Stream, resource: &Resource, gzip: bool) -> (Answer, u64) {
-    let answer = stream.with_view(|view, published| view.answer(resource, gzip, published));
-    let answer = answer.unwrap_or(Answer::Wait(Wait::FOR_SNAPSHOT));
-    let seen = match &answer {
-        Answer::Wait(wait) => stream.parked(wait).generation(),
-        Answer::Now(_) => 0,
-    };
-    (answer, seen)
+impl Drop for Viewer {
+    fn drop(&mut self) {
+        let metrics = &self.service.metrics;
+        metrics.http_disconnects.inc();
+        if !self.has_ended && !self.service.is_exiting() {
+            metrics.http_errors.of(EndedBecause::Panic).inc();
+        }
+    }
 }
 
 /// As the metrics have it.
@@ -452,7 +491,7 @@ impl Wait {
     const FOR_SNAPSHOT: Self = Self {
         rendition: RenditionId(0),
         updates: Updates::Parts,
-        wait_ms_max: 2_000,
-        expired: crate::origin::view::Expired::Unavailable,
+        wait_ms_max: FOLLOW_WAIT_MS_MAX,
+        expired: Expired::Unavailable,
     };
 }

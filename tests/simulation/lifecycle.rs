@@ -1,6 +1,6 @@
 //! Publishers that leave, come back, change, jump and fall silent: what viewers see goes on by the rules.
 
-use super::harness::{NAME, START_UNIX_US, Simulation, get_text, settings};
+use super::harness::{NAME, SAFE, START_UNIX_US, Simulation, get_text, settings};
 use super::support::encoder::{Encoder, Gop, Message};
 use super::support::playlist::Media;
 use rapidrtmp::hls::{EventBody, StreamEvent};
@@ -62,6 +62,24 @@ fn a_publisher_back_within_its_grace_continues_its_session_after_a_discontinuity
         }
         assert_eq!((inits(&simulation, 0), inits(&simulation, 1)), (1, 1), "nothing changed");
     }
+}
+
+/// The same timescale and PART-TARGET, so the session goes on; a part holds six times as many frames.
+#[test]
+fn a_publisher_back_with_six_times_the_frame_rate_still_costs_one_copy() {
+    let mut simulation = Simulation::new(HomeSettings { wishes: SAFE, ..settings() });
+    let id = simulation.publish(&Encoder { fps: Some((10, 1)), gop: Gop::Fixed(20), ..encoder() }, 15);
+    simulation.detach(id, Departure::Lost);
+    simulation.advance_ms(1000);
+    let faster =
+        Encoder { fps: Some((60, 1)), gop: Gop::Fixed(120), b_frames: 2, frame_bytes: 20, ..encoder() };
+    simulation.publish(&faster, 15);
+    let (_, again) = simulation.home.live().expect("a session").bytes_copied();
+    assert_eq!(again, 0);
+    simulation.stop();
+    simulation.viewer.assert_faultless("faster");
+    assert_eq!(simulation.viewer.sessions().len(), 1);
+    assert_eq!(simulation.viewer.samples[0], 150 + 900);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What the integration tests share: the real server, real publishers, an HTTP client and strict
-//! checkers, none of which uses the code under test.
+//! checkers, none of which uses the code under test. `in_process` and `rtmp_publisher` beside them are
+//! made of it, so each test that wants them says so.
 
 // Each test is a crate of its own and uses a part of this.
 #![allow(dead_code, unused_imports)]

@@ -130,13 +130,7 @@ impl Server {
     /// The sum of a metric over its label sets, or those that have a label such as `kind="forced_cut"`;
     /// `None` when `/metrics` has none of them.
     pub fn metric(&self, name: &str, label: &str) -> Option<f64> {
-        let text = self.client().get("/metrics").ok()?.text();
-        let values = text.lines().filter_map(|line| {
-            let (series, value) = line.rsplit_once(' ')?;
-            let known = series.split('{').next()? == name && series.contains(label);
-            known.then(|| value.parse::<f64>().ok()).flatten()
-        });
-        values.fold(None, |sum, value| Some(sum.unwrap_or(0.0) + value))
+        self.client().metric(name, label)
     }
 
     fn wait_until_ready(&mut self) {

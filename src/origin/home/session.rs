@@ -1,0 +1,184 @@
+//! From what the ingest found out to a session that begins, goes on and ends; and from its events to the
+//! window, the numbers and everybody else.
+
+use super::{Home, HomeError};
+use crate::fmp4::BufferPool;
+use crate::hls::{EventBody, Plan, RenditionId, StreamEvent, bandwidth};
+use crate::limits::RECLAIM_DELAY_MS;
+use crate::media::{MediaRef, Now};
+use crate::origin::ingest::Step;
+use crate::origin::learning::Learnt;
+use crate::origin::live::Live;
+
+impl Home {
+    /// Follows what the ingest found out.
+    pub(super) fn advance(&mut self, step: Step, now: Now, pool: &mut BufferPool) -> Result<(), HomeError> {
+        match step {
+            Step::Continue => {}
+            Step::Relearn => self.close_live(true, now, pool)?,
+            Step::NewSession => {
+                // What the close cannot list is lost with the session either way.
+                let _ = self.close_live(false, now, pool);
+                self.end_session(now, pool);
+            }
+            Step::Learnt(learnt) => self.learnt(*learnt, now, pool)?,
+        }
+        self.drain_live(now)
+    }
+
+    fn learnt(&mut self, learnt: Learnt, now: Now, pool: &mut BufferPool) -> Result<(), HomeError> {
+        // A session keeps its renditions, whatever the settings have become.
+        let muxed = match &self.live {
+            Some(live) => live.start().renditions.len() < live.plan().tracks.len(),
+            None => self.settings.session.muxed,
+        };
+        let muxed = muxed && learnt.stream.tracks.len() > 1;
+        let planned = learnt.stream.planned(muxed);
+        if let Some(live) = &mut self.live {
+            let same_kinds = live.plan().tracks.iter().map(|track| track.kind).eq(learnt.stream.kinds());
+            if same_kinds && live.plan().fits(&planned) {
+                live.resume(&learnt.stream, learnt.anchor_ms);
+                return self.replay(learnt, now, pool);
+            }
+            self.end_session(now, pool);
+            return self.learn_again(learnt, now, pool);
+        }
+        let plan = match self.frozen.take() {
+            Some(frozen) => match Plan::continued(&frozen, self.settings.wishes, &planned)? {
+                Some(plan) => plan,
+                None => return self.learn_again(learnt, now, pool),
+            },
+            None => Plan::new(self.settings.wishes, learnt.gop_ms, &planned)?,
+        };
+        let numbers = self.numbering.start_session(
+            now.unix_us / 1000,
+            plan.target_duration_s,
+            plan.part_target_ms,
+            self.settings.session.prefill_gap_segments,
+        );
+        self.live = Some(Live::new(
+            plan,
+            &learnt.stream,
+            numbers,
+            &self.numbering,
+            &self.settings.session,
+            learnt.anchor_ms,
+        ));
+        self.drain_live(now)?;
+        self.replay(learnt, now, pool)
+    }
+
+    /// The values of an earlier session do not fit: learn what a new one needs, from the same frames.
+    fn learn_again(&mut self, learnt: Learnt, now: Now, pool: &mut BufferPool) -> Result<(), HomeError> {
+        let Some(publisher) = &mut self.publisher else { return Ok(()) };
+        publisher.ingest.learn_again(learnt);
+        match publisher.ingest.handle_time(now) {
+            Some(step) => self.advance(step, now, pool),
+            None => Ok(()),
+        }
+    }
+
+    /// The frames of the learning go the way of all others.
+    fn replay(&mut self, learnt: Learnt, now: Now, pool: &mut BufferPool) -> Result<(), HomeError> {
+        let Some(live) = &mut self.live else { return Ok(()) };
+        // Dates follow when frames came, not when they are replayed; and the first date already knows how
+        // late the first burst of a connection was.
+        for frame in &learnt.frames {
+            live.handle_arrival(frame.timestamp_ms, frame.arrived);
+        }
+        for frame in learnt.frames {
+            live.frame_begins(&frame.begin, frame.timestamp_ms, frame.arrived, pool)?;
+            live.frame_bytes(frame.begin.kind, &frame.bytes)?;
+            live.frame_ends(frame.begin.kind, frame.idr, true, frame.arrived, pool)?;
+        }
+        if let Some(publisher) = &mut self.publisher {
+            publisher.ingest.go_live();
+        }
+        self.drain_live(now)
+    }
+
+    pub(super) fn close_live(
+        &mut self,
+        discontinuity_follows: bool,
+        now: Now,
+        pool: &mut BufferPool,
+    ) -> Result<(), HomeError> {
+        if let Some(live) = &mut self.live {
+            live.close(discontinuity_follows, now, pool)?;
+        }
+        self.drain_live(now)
+    }
+
+    pub(super) fn end_session(&mut self, now: Now, pool: &mut BufferPool) {
+        self.grace_until_us = None;
+        let Some(mut live) = self.live.take() else { return };
+        live.release(pool);
+        let session = live.start().session;
+        if self.emit(EventBody::End, now).is_ok() {
+            let until_unix_ms = self.view.window().retire_at_unix_ms(session);
+            self.retiring.push_back((session, until_unix_ms.unwrap_or(self.event_unix_ms)));
+        }
+    }
+
+    pub(super) fn drain_live(&mut self, now: Now) -> Result<(), HomeError> {
+        let Some(live) = &mut self.live else { return Ok(()) };
+        let session = live.start().session;
+        let allowed = live.start().retained_bytes_max;
+        for body in live.take_events() {
+            let closes = matches!(body, EventBody::Close(_) | EventBody::PartAndClose(..));
+            self.emit(body, now)?;
+            if closes
+                && !self.view.window().is_playable(session)
+                && let Some(declared) = bandwidth::declare(self.view.window(), session)
+            {
+                self.emit(
+                    EventBody::Playable {
+                        bandwidth_bits: declared.peak_bits,
+                        average_bandwidth_bits: declared.average_bits,
+                    },
+                    now,
+                )?;
+            }
+        }
+        if self.view.window().over_bound() {
+            let found = self.view.window().retained_bytes();
+            return Err(HomeError::RetainedBytes { found, allowed });
+        }
+        Ok(())
+    }
+
+    /// Applies an event here first; only then does anybody else hear of it.
+    pub(super) fn emit(&mut self, body: EventBody, now: Now) -> Result<(), HomeError> {
+        self.event_unix_ms = self.event_unix_ms.max(now.unix_us / 1000);
+        let is_cut = match &body {
+            EventBody::Close(close) | EventBody::PartAndClose(_, close) => close.rendition == RenditionId(0),
+            EventBody::Start(_) | EventBody::End => true,
+            _ => false,
+        };
+        let event = StreamEvent { at_unix_ms: self.event_unix_ms, body };
+        let wake = self.view.apply(&event)?;
+        self.numbering.observe(&event);
+        self.published.observe(&event);
+        for MediaRef::Memory(bytes) in self.view.take_retired() {
+            self.retired.push_back((self.event_unix_ms, bytes));
+        }
+        if is_cut {
+            self.output.record = Some(self.numbering.record());
+        }
+        self.output.wakes.push(wake);
+        self.output.events.push(event);
+        Ok(())
+    }
+
+    /// Other shards let go of retired media a moment after us; the pool can have it when they did.
+    pub(super) fn reclaim(&mut self, now: Now, pool: &mut BufferPool) {
+        while let Some((at_unix_ms, _)) = self.retired.front() {
+            if now.unix_us / 1000 < at_unix_ms + RECLAIM_DELAY_MS {
+                return;
+            }
+            if let Some((_, bytes)) = self.retired.pop_front() {
+                pool.reclaim(bytes);
+            }
+        }
+    }
+}

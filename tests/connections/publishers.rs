@@ -1,0 +1,277 @@
+//! RTMP connections that collide, lie, fall silent, vanish, return, and send noise.
+
+use crate::rtmp_publisher::{Failure, RtmpPublisher, Running};
+use crate::support::poll_until;
+use crate::support::server::{ADMIN_KEY, Options, Server};
+use crate::{NOISE, Stage, get, media, memory_kib, playable, watch_undisturbed};
+use rapidrtmp::rtmp::ClientError;
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+const DENIED: &str = "NetStream.Publish.Denied";
+const BAD_NAME: &str = "NetStream.Publish.BadName";
+
+fn refusal(address: SocketAddr, key: &str, token: Option<&str>) -> (String, String) {
+    match RtmpPublisher::connect(address, key, token) {
+        Err(Failure::Rtmp(ClientError::Refused { code, description })) => (code, description),
+        Err(other) => panic!("live/{key}: {other:?}"),
+        Ok(_) => panic!("live/{key} is accepted"),
+    }
+}
+
+#[test]
+fn a_second_publisher_waits_for_the_first_to_speak_or_to_be_silent() {
+    for shards in [1, 2] {
+        let server = Server::start(&Options { shards, ..Options::default() });
+        let first = Running::start(server.rtmp(), "taken");
+        assert_eq!(refusal(server.rtmp(), "taken", None).0, BAD_NAME);
+        assert!(!first.has_ended());
+        // Silent, its connection open: the second one's wait ends with the key.
+        let mut silent = first.stop().expect("it published until it was stopped");
+        let began = Instant::now();
+        let second = Running::start(server.rtmp(), "taken");
+        assert!(began.elapsed() > Duration::from_secs(1), "taken over after {:?}", began.elapsed());
+        match silent.end(NOISE) {
+            Some(Failure::Stopped(_)) => {}
+            other => panic!("the first one is told: {other:?}"),
+        }
+        assert_eq!(server.metric("rapidrtmp_active_publishers", ""), Some(1.0));
+        playable(server.http(), "taken");
+        assert!(!second.has_ended());
+    }
+}
+
+#[test]
+fn a_publisher_without_a_token_is_denied_and_one_that_guesses_has_to_wait() {
+    for shards in [1, 2] {
+        let server = Server::start(&Options { shards, open: false, ..Options::default() });
+        let bearer = format!("Bearer {ADMIN_KEY}");
+        let body = br#"{"streamKey":"mine"}"#;
+        let fields = [("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
+        let granted = server.client().request("POST", "/api/v1/publish", &fields, body).unwrap().text();
+        let token = granted.split("\"token\":\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+        assert_eq!(refusal(server.rtmp(), "mine", None).0, DENIED);
+        assert_eq!(refusal(server.rtmp(), "other", Some(token)).0, DENIED);
+        // The address counts on each shard.
+        let held_off = (0..30).any(|_| refusal(server.rtmp(), "mine", Some("x.y.z")).1.contains("wait"));
+        assert!(held_off, "thirty wrong tokens are too many");
+        assert!(server.metric("rapidrtmp_refused_total", "reason=\"backoff\"") >= Some(1.0));
+        assert_eq!(server.metric("rapidrtmp_active_streams", ""), Some(0.0));
+        let accepted = poll_until(Duration::from_secs(40), || {
+            RtmpPublisher::connect(server.rtmp(), "mine", Some(token)).ok()
+        });
+        assert!(accepted.is_some(), "a valid token after the wait");
+    }
+}
+
+#[test]
+fn connections_that_do_not_publish_are_bounded_by_address_and_by_time() {
+    for shards in [1, 2] {
+        let config = "[rtmp]\nconnections_per_address_max = 4\n".to_owned();
+        let server = Server::start(&Options { shards, config: Some(config), ..Options::default() });
+        let idle: Vec<TcpStream> = (0..20).map(|_| TcpStream::connect(server.rtmp()).unwrap()).collect();
+        let refused = poll_until(NOISE, || {
+            (server.metric("rapidrtmp_refused_total", "reason=\"connections_per_address\"")?
+                >= (20 - 4 * shards) as f64)
+                .then_some(())
+        });
+        assert!(refused.is_some(), "{:?}", server.metric("rapidrtmp_refused_total", ""));
+        // The handshake's time is over for the others, too.
+        for mut socket in idle {
+            socket.set_read_timeout(Some(Duration::from_secs(5) + NOISE)).unwrap();
+            let closed = socket.read(&mut [0; 16]);
+            assert!(
+                matches!(closed, Ok(0))
+                    || closed.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset)
+            );
+        }
+        assert!(RtmpPublisher::connect(server.rtmp(), "after", None).is_ok());
+    }
+}
+
+#[test]
+fn a_publisher_that_sends_no_media_is_ended() {
+    let config = "[ingest]\nfirst_media_timeout_s = 1\nmedia_timeout_s = 2\n".to_owned();
+    for shards in [1, 2] {
+        let server = Server::start(&Options { shards, config: Some(config.clone()), ..Options::default() });
+        let mut none = RtmpPublisher::connect(server.rtmp(), "none", None).unwrap();
+        let mut some = RtmpPublisher::connect(server.rtmp(), "some", None).unwrap();
+        some.run(Duration::from_millis(1500)).unwrap();
+        assert!(none.end(NOISE).is_some(), "no first media");
+        assert!(some.end(Duration::from_secs(2) + NOISE).is_some(), "no further media");
+        let left = poll_until(NOISE, || {
+            (server.metric("rapidrtmp_active_publishers", "") == Some(0.0)).then_some(())
+        });
+        assert!(left.is_some());
+    }
+}
+
+#[test]
+fn a_publisher_that_returns_within_the_grace_goes_on_in_the_same_session() {
+    for shards in [1, 2] {
+        let stage = Stage::start(shards);
+        let path = stage.video().to_owned();
+        let mut client = stage.server.client();
+        // Reset, as by a crash; then FCUnpublish, as by a user who changes a setting.
+        let mut publisher = stage.publisher;
+        for how in ["reset", "unpublish"] {
+            let gone = publisher.stop().expect("it published until it was stopped");
+            match how {
+                "reset" => gone.reset(),
+                _ => gone.unpublish().unwrap(),
+            }
+            let left = poll_until(NOISE, || {
+                (stage.server.metric("rapidrtmp_active_publishers", "") == Some(0.0)).then_some(())
+            });
+            assert!(left.is_some(), "{how}");
+            let before = media(&get(&mut client, &path));
+            assert!(!before.ended, "{how}: the session waits");
+            publisher = Running::start(stage.server.rtmp(), "stage");
+            let went_on = poll_until(crate::PLAYABLE_WITHIN, || {
+                let now = media(&get(&mut client, &path));
+                let next = before.media_sequence + before.segments.len() as u64;
+                let resumed = now
+                    .segments
+                    .iter()
+                    .any(|segment| segment.media_sequence >= next && segment.discontinuity);
+                (resumed && !now.ended).then_some(())
+            });
+            assert!(went_on.is_some(), "{how}: {}", get(&mut client, &path).text());
+        }
+        assert_eq!(stage.server.metric("rapidrtmp_streams_started_total", ""), Some(1.0));
+    }
+}
+
+/// Predecessor's defect 7: one lock had all streams muxed one after the other.
+#[test]
+fn defect_7_a_hundred_publishers_are_all_live_at_once_and_all_leave() {
+    for shards in [1, 2] {
+        let server = Server::start(&Options { shards, ..Options::default() });
+        let keys: Vec<String> = (0..100).map(|number| format!("crowd{number}")).collect();
+        let publishers: Vec<Running> = keys.iter().map(|key| Running::start(server.rtmp(), key)).collect();
+        assert_eq!(server.metric("rapidrtmp_active_streams", ""), Some(100.0));
+        let one_more = refusal(server.rtmp(), "one-more", None);
+        assert_eq!((one_more.0.as_str(), one_more.1.contains("too many streams")), (DENIED, true));
+        for key in &keys {
+            playable(server.http(), key);
+        }
+        assert_eq!(server.metric("rapidrtmp_active_publishers", ""), Some(100.0));
+        assert!(!publishers.iter().any(Running::has_ended));
+        drop(publishers);
+        let left = poll_until(Duration::from_secs(20), || {
+            (server.metric("rapidrtmp_active_publishers", "") == Some(0.0)).then_some(())
+        });
+        assert!(left.is_some(), "{:?} are left", server.metric("rapidrtmp_active_publishers", ""));
+    }
+}
+
+#[test]
+fn a_publisher_that_never_reads_publishes_all_the_same() {
+    for shards in [1, 2] {
+        let server = Server::start(&Options { shards, latency: Some("ultra"), ..Options::default() });
+        let mut publisher = RtmpPublisher::connect(server.rtmp(), "deaf", None).unwrap();
+        publisher.picture_bytes = 50_000;
+        socket2::SockRef::from(publisher.socket()).set_recv_buffer_size(1).unwrap();
+        // An acknowledgement of every 4,096 bytes is asked for (5.4.4), and none is read.
+        publisher.send_raw(&[2, 0, 0, 0, 0, 0, 4, 5, 0, 0, 0, 0, 0, 0, 16, 0]).unwrap();
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let began = Instant::now();
+                while !stop.load(Ordering::Relaxed) {
+                    publisher.send_until(began.elapsed()).expect("the server takes its media");
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+            });
+            let path = playable(server.http(), "deaf").remove(0);
+            watch_undisturbed(server.http(), &path, Duration::from_secs(6));
+            stop.store(true, Ordering::Relaxed);
+        });
+    }
+}
+
+#[test]
+fn noise_on_both_ports_costs_no_memory_and_disturbs_no_stream() {
+    const NOISE_FOR: Duration = Duration::from_secs(8);
+    for shards in [1, 2] {
+        let stage = Stage::start(shards);
+        let (rtmp, http) = (stage.server.rtmp(), stage.server.http());
+        let before_kib = memory_kib(stage.server.process_id(), "VmRSS");
+        std::thread::scope(|scope| {
+            scope.spawn(|| watch_undisturbed(http, stage.video(), NOISE_FOR));
+            for (seed, address) in [(1, rtmp), (2, rtmp), (3, http), (4, http)] {
+                scope.spawn(move || noise(seed, address, NOISE_FOR));
+            }
+            for seed in [5, 6] {
+                scope.spawn(move || noise_after_a_publish(seed, rtmp, NOISE_FOR));
+            }
+        });
+        let peak_kib = memory_kib(stage.server.process_id(), "VmHWM");
+        // Two keys that noise was published to may each hold a message of 8 MiB; the stream itself grows, too.
+        assert!(peak_kib < before_kib + 64 * 1024, "{before_kib} KiB, then {peak_kib} KiB");
+        assert_eq!(stage.server.metric("rapidrtmp_panics_total", ""), Some(0.0));
+        assert!(!stage.publisher.has_ended());
+    }
+}
+
+struct Xorshift(u64);
+
+impl Xorshift {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        for byte in bytes {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            *byte = (self.0 >> 24) as u8;
+        }
+    }
+}
+
+/// Connections that send random bytes until they are closed, or have sent 200,000.
+fn noise(seed: u64, address: SocketAddr, for_time: Duration) {
+    let mut random = Xorshift(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let end = Instant::now() + for_time;
+    let mut connections = 0;
+    while Instant::now() < end {
+        let Ok(mut socket) = TcpStream::connect(address) else { continue };
+        connections += 1;
+        let mut bytes = [0; 2000];
+        for _ in 0..100 {
+            random.fill(&mut bytes);
+            // A first byte that is RTMP's version, every other time.
+            bytes[0] = if connections % 2 == 0 { 3 } else { bytes[0] };
+            if socket.write_all(&bytes).is_err() {
+                break;
+            }
+        }
+        // The server may have closed it already.
+        let _ = socket.shutdown(Shutdown::Write);
+    }
+    assert!(connections > 10, "{connections} connections");
+}
+
+/// The same behind a publish that was accepted, after a second of media or at once.
+fn noise_after_a_publish(seed: u64, address: SocketAddr, for_time: Duration) {
+    let mut random = Xorshift(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let end = Instant::now() + for_time;
+    let mut rounds = 0;
+    while Instant::now() < end {
+        let Ok(mut publisher) = RtmpPublisher::connect(address, &format!("noise{seed}"), None) else {
+            continue;
+        };
+        rounds += 1;
+        if rounds % 2 == 0 && publisher.run(Duration::from_secs(1)).is_err() {
+            continue;
+        }
+        let mut bytes = [0; 500];
+        for _ in 0..100 {
+            random.fill(&mut bytes);
+            if publisher.send_raw(&bytes).is_err() {
+                break;
+            }
+        }
+    }
+    assert!(rounds > 1, "{rounds} rounds");
+}

@@ -1,0 +1,85 @@
+//! The server's shards in this process, on ports of their own: for faults that no peer can cause.
+
+use crate::support::http::Client;
+use rapidrtmp::auth::{AdminKey, Tokens};
+use rapidrtmp::config::Config;
+use rapidrtmp::control::ControlThread;
+use rapidrtmp::metrics::Registry;
+use rapidrtmp::pages::PlayerScript;
+use rapidrtmp::secret::Secret;
+use rapidrtmp::shard::admission::Connections;
+use rapidrtmp::shard::fault::FaultHook;
+use rapidrtmp::shard::serve::{Running, ServeOptions, start};
+use rapidrtmp::shard::service::Setup;
+use rapidrtmp::shard::{Plan, bind_all};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+
+/// Running shards; ended when dropped.
+pub struct InProcess {
+    running: Option<Running>,
+    control: Option<ControlThread>,
+    pub rtmp: SocketAddr,
+    pub http: SocketAddr,
+}
+
+impl InProcess {
+    /// Starts shards on which anyone may publish.
+    pub fn start(shards_count: usize, mut config: Config, faults: Option<FaultHook>) -> Self {
+        config.auth.open = true;
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let (rtmp, http) = (bind_all(any, shards_count).unwrap(), bind_all(any, shards_count).unwrap());
+        let (rtmp_address, http_address) = (rtmp[0].local_addr().unwrap(), http[0].local_addr().unwrap());
+        let control = ControlThread::start(None).unwrap();
+        let (registry, metrics) = Registry::new(shards_count);
+        let setup = Setup {
+            tokens: Tokens::new(&Secret::new("a secret for tests")),
+            admin_key: AdminKey::new(&Secret::new("an admin key for tests")),
+            control: control.handle(),
+            registry,
+            player: PlayerScript::remote("https://player.example/hls.js", "").unwrap(),
+            page_policy: "default-src 'self'",
+            player_file: None,
+            rtmp_port: rtmp_address.port(),
+            public_url: format!("rtmp://{rtmp_address}"),
+            draining: AtomicBool::new(false),
+            log_lines_dropped: Arc::default(),
+            connections: Connections::default(),
+            streams_count: AtomicUsize::new(0),
+            faults,
+        };
+        let running = start(ServeOptions {
+            plan: Plan { shards_count, processors: Vec::new() },
+            config: Arc::new(config),
+            setup: Arc::new(setup),
+            metrics,
+            rtmp,
+            http,
+            records: Vec::new(),
+        });
+        Self {
+            running: Some(running.expect("the shards start")),
+            control: Some(control),
+            rtmp: rtmp_address,
+            http: http_address,
+        }
+    }
+
+    pub fn client(&self) -> Client {
+        Client::connect(self.http).expect("the server accepts a connection")
+    }
+}
+
+impl Drop for InProcess {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.drain();
+            // A shard that has ended by itself was the test's finding.
+            let _ = running.exit();
+        }
+        if let Some(control) = self.control.take() {
+            control.stop();
+        }
+    }
+}
