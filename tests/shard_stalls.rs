@@ -37,7 +37,7 @@ fn shards_under_cross_shard_traffic_stall_no_more_than_a_plain_thread() {
         async move {
             let [sent, received, stalls, ticks] = &*totals;
             let (sender, mut inbox) = mesh.join(&shard).unwrap();
-            let (other, start_us) = (1 - shard.index(), shard.now().monotonic_us);
+            let (other, start_us) = (1 - shard.index(), shard.monotonic_us());
             let receiver = Arc::clone(&totals);
             shard.spawn("receiver", async move {
                 loop {
@@ -47,7 +47,7 @@ fn shards_under_cross_shard_traffic_stall_no_more_than_a_plain_thread() {
             });
             // Bursts that fill the queue, then singles with the receiver long parked: both kinds of wake-up.
             let mut round = 0;
-            while shard.now().monotonic_us < start_us + TRAFFIC_US {
+            while shard.monotonic_us() < start_us + TRAFFIC_US {
                 round += 1;
                 let burst = if round % 8 == 0 { 300 } else { 1 };
                 for _ in 0..burst {
