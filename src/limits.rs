@@ -395,7 +395,8 @@ const _: () = assert!(RETAINED_PER_LISTED > 1);
 
 /// Microseconds from a request's first byte to the end of its head or body.
 pub const HTTP_HEAD_US_MAX: u64 = 10_000_000;
-/// Bytes received behind a request that is still being answered.
+/// Bytes received behind a request that waits for its answer, from which on no more are read; what one read
+/// brings may go beyond it.
 pub const HTTP_PIPELINED_BYTES_MAX: usize = 16 * 1024;
 const _: () = assert!(HTTP_PIPELINED_BYTES_MAX > HTTP_HEAD_BYTES_MAX);
 /// Microseconds that a viewer may take no byte of a response.

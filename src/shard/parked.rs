@@ -57,7 +57,12 @@ impl Parked {
     /// Waits until the generation is no longer `seen`, the socket has something to read, or its deadline
     /// passes; the first that holds, in this order.
     pub fn park<'a>(&'a self, seen: u64, socket: &'a Socket) -> Park<'a> {
-        Park { parked: self, socket, seen, place: None }
+        Park { parked: self, socket, seen, place: None, listens: true }
+    }
+
+    /// As [`Self::park`], but what the socket has to read stays there: for who holds enough already.
+    pub fn park_deaf<'a>(&'a self, seen: u64, socket: &'a Socket) -> Park<'a> {
+        Park { listens: false, ..self.park(seen, socket) }
     }
 
     /// Raises the generation and leaves those who wait to the landing task. Costs the same for any crowd.
@@ -86,6 +91,8 @@ pub struct Park<'a> {
     parked: &'a Parked,
     socket: &'a Socket,
     seen: u64,
+    /// Whether something to read ends it.
+    listens: bool,
     /// Where the waker stands, and in which generation's list.
     place: Option<(u64, usize)>,
 }
@@ -97,7 +104,7 @@ impl Future for Park<'_> {
         if self.parked.generation() != self.seen {
             return Poll::Ready(Woken::Landed);
         }
-        if self.socket.poll_readable(context).is_ready() {
+        if self.listens && self.socket.poll_readable(context).is_ready() {
             return Poll::Ready(Woken::Readable);
         }
         if self.socket.poll_deadline(context).is_ready() {

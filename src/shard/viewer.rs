@@ -305,7 +305,13 @@ impl Viewer {
         self.socket.set_deadline(until_us);
         let response = loop {
             let parked = waiting.stream.parked(&waiting.wait).clone();
-            match parked.park(waiting.seen, &self.socket).await {
+            // Who has sent a pile of requests behind this one is not listened to, so that the pile is bounded.
+            let woken = if self.received.len() < HTTP_PIPELINED_BYTES_MAX {
+                parked.park(waiting.seen, &self.socket).await
+            } else {
+                parked.park_deaf(waiting.seen, &self.socket).await
+            };
+            match woken {
                 Woken::Landed => {}
                 Woken::Readable => {
                     self.read_ahead()?;
@@ -347,7 +353,6 @@ impl Viewer {
         });
         match read? {
             Some(0) => Err(End::Closed),
-            _ if self.received.len() > HTTP_PIPELINED_BYTES_MAX => Err(End::Because(EndedBecause::Bound)),
             // Who has closed his side is gone: players do not half-close.
             _ if self.socket.is_hung_up() => Err(End::Closed),
             _ => Ok(()),

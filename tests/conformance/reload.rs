@@ -288,8 +288,9 @@ impl Reloads<'_> {
         let spread = spread.unwrap_or_default();
         let evidence = format!("{CROWD} answers within {spread:?}, {} distinct", bodies.len());
         // Always the newest snapshot: what is listed while they are answered is in the later answers.
-        let updates = 2 * spread.as_micros().div_ceil(u128::from(media.part_target_us.unwrap_or(1_000_000)));
-        let alike = bodies.len() <= 1 + updates as usize && bodies.iter().all(|(status, _)| *status == 200);
+        let part_target = media.part_target.unwrap_or(Duration::from_secs(1));
+        let updates = 2 * spread.as_micros().div_ceil(part_target.as_micros());
+        let alike = bodies.len() as u128 <= 1 + updates && bodies.iter().all(|(status, _)| *status == 200);
         self.report.expect(34, alike && spread <= Duration::from_millis(50) + NOISE, evidence);
     }
 

@@ -27,6 +27,7 @@ fn viewers_are_answered_in_order_whatever_they_send_and_when() {
         a_body_is_asked_for_and_a_request_behind_it_answered(&stage);
         a_body_that_nobody_reads_closes_the_connection(&stage);
         a_request_behind_a_blocked_reload_is_answered_after_it(&stage);
+        a_pile_of_requests_behind_a_blocked_reload_is_bounded_and_answered(&stage);
         a_waiter_that_hangs_up_is_freed(&stage);
         media_has_ranges_and_validators_and_reloads_have_neither(&stage);
         blocked_reloads_are_compressed_and_cached_as_they_may(&stage);
@@ -141,6 +142,17 @@ fn a_request_behind_a_blocked_reload_is_answered_after_it(stage: &Stage) {
     std::thread::sleep(Duration::from_millis(100));
     client.send_raw(b"GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     assert_eq!([status(&mut client), status(&mut client)], [200, 404]);
+}
+
+fn a_pile_of_requests_behind_a_blocked_reload_is_bounded_and_answered(stage: &Stage) {
+    let media = media(&get(&mut stage.server.client(), stage.video()));
+    let blocked = crate::next_part(stage.video(), &media);
+    // Several reads of 64 KiB, of which the first goes beyond what is held behind a waiting request.
+    let pile = "GET /health HTTP/1.1\r\nHost: a\r\n\r\n".repeat(5000);
+    let mut client = raw(stage, format!("GET {blocked} HTTP/1.1\r\nHost: a\r\n\r\n{pile}").as_bytes());
+    for _ in 0..=5000 {
+        assert_eq!(status(&mut client), 200);
+    }
 }
 
 fn a_waiter_that_hangs_up_is_freed(stage: &Stage) {
