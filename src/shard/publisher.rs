@@ -13,6 +13,7 @@ use super::handover::Handover;
 use super::service::Service;
 use super::streams::{EndedBy, PublisherHere, Stream, home_of};
 use crate::limits::{CHALLENGE_POLL_US, RTMP_FAREWELL_US};
+use crate::media::Now;
 use crate::metrics::{EndedBecause, RefusedBecause};
 use crate::origin::home::{Challenge, Departure, PublisherId};
 use crate::rtmp::{
@@ -26,13 +27,22 @@ pub struct Arriving {
     session: ServerSession,
     address: IpAddr,
     place: Place,
+    /// Received and not yet read by the session.
+    unread: Vec<u8>,
+    /// It has published before, and its end was logged.
+    has_published: bool,
 }
+
+/// A publish request, and what was received behind it.
+type Asked = (Box<PublishRequest>, Vec<u8>);
 
 /// Why a connection ended, for its one log line.
 #[derive(Debug)]
 enum End {
     /// By its own will, or the network's.
     Closed,
+    /// It has said goodbye to its stream, and may publish another one.
+    Unpublished,
     Io(io::Error),
     Session(EndedBecause, String),
     Refused(String),
@@ -43,6 +53,7 @@ impl std::fmt::Display for End {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Closed => f.write_str("closed by the publisher"),
+            Self::Unpublished => f.write_str("unpublished"),
             Self::Io(error) => write!(f, "{error}"),
             Self::Session(_, text) => f.write_str(text),
             Self::Refused(text) => write!(f, "refused: {text}"),
@@ -61,7 +72,7 @@ impl End {
                 _ => Some(EndedBecause::Socket),
             },
             Self::Session(because, _) => Some(*because),
-            Self::Closed | Self::Refused(_) | Self::By(_) => None,
+            Self::Closed | Self::Unpublished | Self::Refused(_) | Self::By(_) => None,
         }
     }
 
@@ -103,7 +114,7 @@ impl Arriving {
             media_timeout_ms: ingest.media_timeout_s.saturating_mul(1000),
         };
         let session = ServerSession::new(config, random, service.shard.now());
-        Ok(Self { service, socket, session, address, place })
+        Ok(Self { service, socket, session, address, place, unread: Vec::new(), has_published: false })
     }
 
     /// Serves it until it publishes, and hands it to its stream's home.
@@ -113,12 +124,14 @@ impl Arriving {
             Err(end) => {
                 farewell(&self.service, &self.socket, &mut self.session).await;
                 end.count(&self.service);
-                tracing::info!(peer = %self.address, "rtmp connection ended before publish: {end}");
+                if !self.has_published {
+                    tracing::info!(peer = %self.address, "rtmp connection ended before publish: {end}");
+                }
             }
         }
     }
 
-    async fn until_publish(&mut self) -> Result<(Box<PublishRequest>, Vec<u8>), End> {
+    async fn until_publish(&mut self) -> Result<Asked, End> {
         let mut budget = self.service.shard.budget();
         loop {
             match self.session.deadline_us() {
@@ -126,23 +139,14 @@ impl Arriving {
                 None => self.socket.clear_deadline(),
             }
             let (session, service) = (&mut self.session, &self.service);
-            let received = self.socket.recv(|bytes| {
-                let mut input = bytes;
-                let now = service.shard.now();
-                let found = loop {
-                    match session.poll(&mut input, now) {
-                        Ok(Some(Event::PublishRequested(request))) => {
-                            break Ok(Some((request, input.to_vec())));
-                        }
-                        Ok(Some(Event::PublishRefused(error))) => break Err(End::Refused(error.to_string())),
-                        Ok(Some(_)) => {}
-                        Ok(None) => break Ok(None),
-                        Err(error) => break Err(End::from(error)),
-                    }
-                };
-                (bytes.len(), found)
-            });
-            let (count, found) = match received.await {
+            let unread = std::mem::take(&mut self.unread);
+            let received = if unread.is_empty() {
+                let digested = |bytes: &[u8]| (bytes.len(), request_in(session, bytes, service.shard.now()));
+                self.socket.recv(digested).await
+            } else {
+                Ok((unread.len(), request_in(session, &unread, service.shard.now())))
+            };
+            let (count, found) = match received {
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                     let now = self.service.shard.now();
                     self.session.handle_time(now)?;
@@ -197,7 +201,7 @@ impl Arriving {
     }
 
     fn go_home(self, request: Box<PublishRequest>, unread: Vec<u8>) {
-        let Self { service, socket, session, address, mut place } = self;
+        let Self { service, socket, session, address, mut place, .. } = self;
         // It has shown a token: it no longer counts for its address.
         place.release_address();
         let home = home_of(&request.name, service.shard.shards_count());
@@ -224,7 +228,7 @@ impl Arriving {
 pub struct Publishing {
     service: Rc<Service>,
     socket: Rc<Socket>,
-    _place: Place,
+    place: Place,
     session: ServerSession,
     request: PublishRequest,
     unread: Vec<u8>,
@@ -280,7 +284,7 @@ impl Publishing {
         let address = socket.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
         let id = PublisherId(service.next_publisher());
         let (socket, ended) = (Rc::new(socket), Rc::default());
-        Self { service, socket, _place: place, session, request, unread, address, id, ended }
+        Self { service, socket, place, session, request, unread, address, id, ended }
     }
 
     /// Serves it to its end.
@@ -293,12 +297,33 @@ impl Publishing {
             }
             Err(end) => end,
         };
+        tracing::info!(stream = %name, peer = %self.address, received_bytes = self.session.received_bytes(), "publisher ended: {end}");
+        if matches!(end, End::Unpublished) {
+            self.arrive_again();
+            return;
+        }
         if matches!(end, End::By(_)) {
             self.session.stop(&end.to_string());
         }
         farewell(&self.service, &self.socket, &mut self.session).await;
         end.count(&self.service);
-        tracing::info!(stream = %name, peer = %self.address, received_bytes = self.session.received_bytes(), "publisher ended: {end}");
+    }
+
+    /// The connection stays: its client may create and publish another stream.
+    fn arrive_again(self) {
+        let Self { service, socket, session, address, place, unread, .. } = self;
+        // The home has let go of it when the publisher left.
+        let Ok(socket) = Rc::try_unwrap(socket) else { return End::Closed.count(&service) };
+        let arriving = Arriving {
+            service: Rc::clone(&service),
+            socket,
+            session,
+            address,
+            place,
+            unread,
+            has_published: true,
+        };
+        service.shard.spawn("rtmp", arriving.run());
     }
 
     /// Waits for the key to be free, or refuses.
@@ -374,11 +399,11 @@ impl Publishing {
                 Ok(count) => count,
                 Err(end) => return end,
             };
-            if attached.departure == Departure::Unpublished {
-                return End::Closed;
-            }
             if let Err(error) = flush(&self.socket, &mut self.session) {
                 return error.into();
+            }
+            if attached.departure == Departure::Unpublished {
+                return End::Unpublished;
             }
             budget.spend_bytes(count).await;
             received = self.receive(attached).await;
@@ -419,6 +444,7 @@ impl Publishing {
         let now = self.service.shard.now();
         self.service.metrics.rtmp_bytes_received.inc_by(bytes.len() as u64);
         let mut input = bytes;
+        let unread = &mut self.unread;
         let Attached { stream, departure, .. } = attached;
         self.service.fault(FaultAt::Publisher, stream.shared.name.as_str());
         let service = &self.service;
@@ -431,6 +457,7 @@ impl Publishing {
                     Ok(Some(Event::MediaAborted(kind))) => here.home.media_aborted(id, kind, now, pool)?,
                     Ok(Some(Event::Unpublished(_))) => {
                         *departure = Departure::Unpublished;
+                        *unread = input.to_vec();
                         return Ok(Ok(()));
                     }
                     Ok(Some(Event::PublishRequested(_) | Event::PublishRefused(_))) => {
@@ -448,6 +475,19 @@ impl Publishing {
             Ok(digested) => digested,
             // It was counted there.
             Err(_) => Err(End::By(EndedBy::Failure)),
+        }
+    }
+}
+
+/// Reads up to a publish request; with it comes what was received behind it.
+fn request_in(session: &mut ServerSession, bytes: &[u8], now: Now) -> Result<Option<Asked>, End> {
+    let mut input = bytes;
+    loop {
+        match session.poll(&mut input, now)? {
+            Some(Event::PublishRequested(request)) => return Ok(Some((request, input.to_vec()))),
+            Some(Event::PublishRefused(error)) => return Err(End::Refused(error.to_string())),
+            Some(_) => {}
+            None => return Ok(None),
         }
     }
 }

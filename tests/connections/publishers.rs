@@ -109,6 +109,52 @@ fn a_publisher_that_sends_no_media_is_ended() {
     }
 }
 
+/// A command message on chunk stream 3, in one chunk of at most 128 bytes.
+fn command(name: &str, transaction: f64, stream: u32, text: Option<&str>) -> Vec<u8> {
+    let string = |text: &str| [&[2, 0, text.len() as u8], text.as_bytes()].concat();
+    let mut body = [&string(name)[..], &[0], &transaction.to_be_bytes(), &[5]].concat();
+    if let Some(text) = text {
+        body.extend([string(text), string("live")].concat());
+    }
+    assert!(body.len() <= 128);
+    let header = [&[3, 0, 0, 0, 0, 0, body.len() as u8, 20][..], &stream.to_le_bytes()].concat();
+    [header, body].concat()
+}
+
+fn reads(socket: &mut TcpStream, wanted: &str) -> bool {
+    let mut received = Vec::new();
+    let found = poll_until(NOISE, || {
+        let mut bytes = [0; 4096];
+        // Nothing yet is as good as nothing more: the wait is bounded.
+        let count = socket.read(&mut bytes).unwrap_or(0);
+        received.extend_from_slice(&bytes[..count]);
+        received.windows(wanted.len()).any(|window| window == wanted.as_bytes()).then_some(())
+    });
+    found.is_some()
+}
+
+#[test]
+fn a_connection_that_has_unpublished_may_publish_another_stream() {
+    for shards in [1, 2] {
+        let server = Server::start(&Options { shards, ..Options::default() });
+        let mut publisher = RtmpPublisher::connect(server.rtmp(), "first", None).unwrap();
+        publisher.run(Duration::from_millis(500)).unwrap();
+        let mut socket = publisher.socket().try_clone().unwrap();
+        // All at once: what stands behind a goodbye is not lost.
+        let delete = command("closeStream", 0.0, 1, None);
+        socket.write_all(&[delete, command("createStream", 7.0, 0, None)].concat()).unwrap();
+        assert!(reads(&mut socket, "_result"));
+        socket.write_all(&command("publish", 8.0, 2, Some("second"))).unwrap();
+        assert!(reads(&mut socket, "NetStream.Publish.Start"));
+        let live = poll_until(NOISE, || {
+            let list = get(&mut server.client(), "/api/v1/streams").text();
+            (list.contains("live/second") && server.metric("rapidrtmp_active_publishers", "") == Some(1.0))
+                .then_some(())
+        });
+        assert!(live.is_some(), "{}", server.log());
+    }
+}
+
 #[test]
 fn a_publisher_that_returns_within_the_grace_goes_on_in_the_same_session() {
     for shards in [1, 2] {
