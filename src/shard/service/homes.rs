@@ -1,0 +1,297 @@
+//! The streams whose home this shard is: made, called, told about, ended.
+
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::{Message, Service};
+use crate::config::Config;
+use crate::fmp4::BufferPool;
+use crate::hls::Wishes;
+use crate::hls::numbering::StreamRecord;
+use crate::limits::STATE_RECORDS_MAX;
+use crate::media::StreamName;
+use crate::metrics::EndedBecause;
+use crate::origin::home::{Home, HomeError, HomeSettings, Output};
+use crate::origin::live::SessionSettings;
+use crate::shard::fault::{Fault, FaultAt};
+use crate::shard::runtime::message_of;
+use crate::shard::streams::{EndedBy, HomeHere, Shared, Stream, home_of};
+
+impl Service {
+    /// The stream with its home here, made if it is not there. `None` when there are too many.
+    pub fn home_stream(&self, name: &StreamName) -> Option<Rc<Stream>> {
+        if let Some(stream) = self.streams.find(name.as_str()) {
+            return Some(stream);
+        }
+        let config = self.config();
+        let streams_max = config.ingest.streams_max as usize;
+        let has_room = |count| (count < streams_max).then_some(count + 1);
+        self.setup.streams_count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, has_room).ok()?;
+        let mut random = [0; 2];
+        // Without randomness the milliseconds alone name the epoch.
+        let _ = getrandom::fill(&mut random);
+        let record = self.records.borrow().get(name.as_str()).cloned();
+        let home = Home::new(
+            name.clone(),
+            home_settings(&config),
+            u16::from_be_bytes(random),
+            record.as_ref(),
+            self.shard.now(),
+        );
+        let stream = Rc::new(Stream::at_home(&self.shard, home));
+        self.streams.insert(Rc::clone(&stream));
+        self.streams.up(Arc::clone(&stream.shared));
+        self.metrics.active_streams.inc();
+        self.to_others(|| Message::Up(Arc::clone(&stream.shared)));
+        Some(stream)
+    }
+
+    /// A name for a publisher.
+    pub fn next_publisher(&self) -> u64 {
+        self.publisher_next.set(self.publisher_next.get() + 1);
+        self.publisher_next.get()
+    }
+
+    /// Runs `act` on a stream's home and passes on what it changed. A panic ends the stream, and a
+    /// failure its publisher.
+    ///
+    /// Returns what `act` returned, or the text of its failure.
+    pub fn at_home<R>(
+        &self,
+        stream: &Rc<Stream>,
+        act: impl FnOnce(&mut HomeHere, &mut BufferPool) -> Result<R, HomeFailure>,
+    ) -> Result<R, HomeFailure> {
+        let Some(here) = stream.home().filter(|_| !stream.is_abandoned.get()) else {
+            return Err(HomeFailure::NotHere);
+        };
+        let acted = self.guarded(stream, || {
+            let (result, output, deadline_us) = {
+                let mut here = here.borrow_mut();
+                let result = act(&mut here, &mut self.pool.borrow_mut());
+                (result, here.home.take_output(), here.home.deadline_us(self.shard.now()))
+            };
+            stream.deadline_us.set(deadline_us.unwrap_or(u64::MAX));
+            self.publish(stream, here, output);
+            result
+        });
+        // Who is to be told was told when the stream was abandoned.
+        let result = acted.ok_or(HomeFailure::Panicked)?;
+        if let Err(failure) = &result
+            && let Some(publisher) = &here.borrow().publisher
+        {
+            tracing::warn!(stream = %stream.shared.name, "publisher ended: {failure}");
+            self.metrics.rtmp_errors.of(failure.because()).inc();
+            publisher.end(EndedBy::Failure);
+        }
+        result
+    }
+
+    /// Runs `act` on a stream's state. A panic in it ends the stream: for everybody where it is at home,
+    /// else on this shard until it is followed anew. `None` then.
+    pub fn guarded<R>(&self, stream: &Rc<Stream>, act: impl FnOnce() -> R) -> Option<R> {
+        let acted = self.caught(stream.shared.name.as_str(), act);
+        if acted.is_none() {
+            match stream.home() {
+                Some(_) => self.abandon(stream),
+                None => self.unfollow(stream),
+            }
+        }
+        acted
+    }
+
+    /// Runs `act`; a panic in it is counted and logged as that of `whose`, and gives `None`.
+    pub(super) fn caught<R>(&self, whose: &str, act: impl FnOnce() -> R) -> Option<R> {
+        catch_unwind(AssertUnwindSafe(act))
+            .map_err(|panic| {
+                self.metrics.panics.inc();
+                tracing::error!(shard = self.shard.index(), whose, "panicked: {}", message_of(&*panic));
+            })
+            .ok()
+    }
+
+    /// Where a test makes something go wrong.
+    ///
+    /// # Panics
+    /// When the test's hook says so.
+    pub fn fault(&self, at: FaultAt, name: &str) -> Option<Fault> {
+        let fault = self.setup.faults.as_ref().and_then(|hook| hook(at, name));
+        assert!(fault != Some(Fault::Panic), "on purpose, at {at:?}");
+        fault
+    }
+
+    /// Passes on what a home changed: to those parked here, to the shards that follow, to the state file.
+    pub(super) fn publish(&self, stream: &Rc<Stream>, here: &RefCell<HomeHere>, output: Output) {
+        for wake in output.wakes {
+            stream.land(wake);
+        }
+        if let Some(record) = output.record {
+            self.save(stream.shared.name.as_str(), record);
+        }
+        if output.events.is_empty() {
+            return;
+        }
+        let mut here = here.borrow_mut();
+        let here = &mut *here;
+        for event in &output.events {
+            here.books.event(&self.metrics, event);
+            for follower in here.followers.iter_mut().filter(|follower| !follower.is_stale) {
+                let message = Message::Event(Arc::clone(&stream.shared), event.clone());
+                follower.is_stale = !self.tell_follower(follower.shard, &stream.shared, message);
+                self.metrics.replicas_stale.inc_by(follower.is_stale.into());
+            }
+        }
+        self.refresh_followers(&stream.shared, here);
+    }
+
+    /// A follower whose inbox was full gets a snapshot as soon as there is room.
+    pub(super) fn refresh_followers(&self, shared: &Arc<Shared>, here: &mut HomeHere) {
+        for follower in here.followers.iter_mut().filter(|follower| follower.is_stale) {
+            let state = Box::new(here.home.view().snapshot());
+            let message = Message::Snapshot(Arc::clone(shared), state, shared.published.events_count());
+            follower.is_stale = !self.tell_follower(follower.shard, shared, message);
+        }
+    }
+
+    /// False when the inbox of that shard is full.
+    pub(super) fn tell_follower(&self, shard: usize, shared: &Shared, message: Message) -> bool {
+        self.fault(FaultAt::Inbox, shared.name.as_str()).is_none()
+            && self.mesh.try_send(shard, message).is_ok()
+    }
+
+    pub(super) fn save(&self, name: &str, record: StreamRecord) {
+        if let Ok(text) = serde_json::to_vec(&record) {
+            self.setup.control.save(name, text);
+        }
+        let mut records = self.records.borrow_mut();
+        if records.len() < STATE_RECORDS_MAX || records.contains_key(name) {
+            records.insert(name.into(), record);
+        }
+    }
+
+    /// A core that panicked: its viewers get 404, its publisher is closed, and who publishes next begins
+    /// a new epoch above its numbers.
+    pub(super) fn abandon(&self, stream: &Rc<Stream>) {
+        stream.is_abandoned.set(true);
+        if let Some(here) = stream.home()
+            && let Some(publisher) = &here.borrow().publisher
+        {
+            self.metrics.rtmp_errors.of(HomeFailure::Panicked.because()).inc();
+            publisher.end(EndedBy::Failure);
+        }
+        self.remove_home(stream);
+        stream.land_all();
+    }
+
+    pub(super) fn remove_home(&self, stream: &Rc<Stream>) {
+        let name = stream.shared.name.as_str();
+        // A stream of the same name may have begun since.
+        if self.streams.find(name).is_none_or(|current| !Rc::ptr_eq(&current, stream)) {
+            return;
+        }
+        self.streams.remove(name);
+        self.streams.down(name);
+        self.setup.streams_count.fetch_sub(1, Ordering::Relaxed);
+        self.metrics.active_streams.dec();
+        self.to_others(|| Message::Down(Arc::clone(&stream.shared)));
+    }
+
+    /// Ends a stream, wherever its home is. True when it is up.
+    pub fn stop(&self, name: &StreamName) -> bool {
+        if self.streams.known(name.as_str()).is_none() {
+            return false;
+        }
+        let home = home_of(name, self.shard.shards_count());
+        if home == self.shard.index() {
+            self.stop_here(name);
+            return true;
+        }
+        self.mesh.try_send(home, Message::Stop(name.clone())).is_ok()
+    }
+
+    pub(super) fn stop_here(&self, name: &StreamName) {
+        let Some(stream) = self.streams.find(name.as_str()) else { return };
+        let now = self.shard.now();
+        let stopped = self.at_home(&stream, |here, pool| {
+            if let Some(publisher) = &here.publisher {
+                publisher.end(EndedBy::Stop);
+            }
+            here.home.stop(now, pool);
+            Ok(())
+        });
+        if stopped.is_ok() {
+            tracing::info!(stream = %name, "stopped by the API");
+        }
+    }
+
+    pub(super) fn reload(&self, config: Arc<Config>) {
+        for stream in self.streams.all_here() {
+            if let Some(here) = stream.home() {
+                here.borrow_mut().home.set_settings(home_settings(&config));
+            }
+        }
+        *self.config.borrow_mut() = config;
+    }
+
+    pub(super) fn drain(&self) {
+        let now = self.shard.now();
+        for stream in self.streams.all_here() {
+            // Failures are logged where they happen, and the drain goes on.
+            let _ = self.at_home(&stream, |here, pool| {
+                if let Some(publisher) = &here.publisher {
+                    publisher.end(EndedBy::Drain);
+                }
+                here.home.stop(now, pool);
+                Ok(())
+            });
+        }
+    }
+}
+
+/// Why something could not be done at a home.
+#[derive(Debug, thiserror::Error)]
+pub enum HomeFailure {
+    /// The stream is not at home on this shard.
+    #[error("the stream's home is another shard")]
+    NotHere,
+    /// The core failed.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The core panicked.
+    #[error("the stream's core panicked")]
+    Panicked,
+}
+
+impl HomeFailure {
+    /// As the metrics have it.
+    pub fn because(&self) -> EndedBecause {
+        match self {
+            Self::Home(HomeError::RetainedBytes { .. }) => EndedBecause::Bound,
+            Self::Panicked => EndedBecause::Panic,
+            Self::Home(_) | Self::NotHere => EndedBecause::Protocol,
+        }
+    }
+}
+
+fn home_settings(config: &Config) -> HomeSettings {
+    let hls = &config.hls;
+    let seconds = |value: u32| u64::from(value) * 1_000_000;
+    HomeSettings {
+        wishes: Wishes {
+            part_ms: hls.part_wish_or_preset_ms(),
+            segment_ms: hls.segment_target_or_preset_ms(),
+        },
+        session: SessionSettings {
+            muxed: hls.muxed,
+            window_segments_min: hls.window_segments,
+            prefill_gap_segments: hls.prefill_gap_segments,
+            retained_bytes_max: hls.retained_bytes_max,
+        },
+        gop_ms: (hls.expected_gop_ms > 0).then_some(hls.expected_gop_ms),
+        unpublish_grace_us: seconds(config.ingest.unpublish_grace_s),
+        reconnect_grace_us: seconds(config.ingest.reconnect_grace_s),
+        takeover_silence_us: seconds(config.ingest.takeover_silence_s),
+    }
+}
