@@ -262,3 +262,42 @@ fn no_input_breaks_the_order_of_decode_times() {
         }
     }
 }
+
+#[test]
+fn recorded_publishers_get_constant_durations_and_no_hole() {
+    let text = include_str!("../../../tests/data/timestamps.txt");
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let mut words = line.split(' ');
+        let name = words.next().unwrap();
+        let (frames, seconds) = words.next().unwrap().split_once('/').unwrap();
+        let rate = FrameRate::new(frames.parse().unwrap(), seconds.parse().unwrap()).unwrap();
+        let audio_rate: u32 = words.next().unwrap().parse().unwrap();
+        let mut at_ms = 0i64;
+        let arrivals: Vec<(TrackId, i64)> = words
+            .map(|word| {
+                at_ms += word[1..].parse::<i64>().unwrap();
+                (if word.starts_with('v') { VIDEO } else { AUDIO }, at_ms)
+            })
+            .collect();
+        let dts = |track| -> Vec<i64> {
+            arrivals.iter().filter(|arrival| arrival.0 == track).map(|arrival| arrival.1).collect()
+        };
+        let learnt = [
+            Cadence::learn_video(&dts(VIDEO)[..90.min(dts(VIDEO).len())], &[rate]),
+            Cadence::learn_audio(&dts(AUDIO), Timescale::new(audio_rate).unwrap(), 1024),
+        ];
+        assert_eq!(learnt[0].frame_rate(), Some(rate), "{name}");
+        let mut timeline = Timeline::new(&learnt, arrivals[0].1);
+        let mut ends = [None; 2];
+        for &(track, dts_ms) in &arrivals {
+            let Placed::Now(time) = timeline.place(track, dts_ms, 0) else {
+                panic!("{name}: {track:?} at {dts_ms} is not placed")
+            };
+            let index = usize::from(track.0);
+            assert_eq!(time.decode, ends[index].unwrap_or(time.decode), "{name}: a hole at {dts_ms}");
+            ends[index] = Some(time.end());
+        }
+        assert_eq!(timeline.repairs().missing_frames, 0, "{name}");
+        assert_eq!(timeline.repairs().slewed, 0, "{name}");
+    }
+}
