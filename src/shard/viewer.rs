@@ -301,8 +301,7 @@ impl Viewer {
     /// Waits in the stream's list until it has an answer, the viewer leaves, or the time is over.
     async fn wait(&mut self, mut waiting: Waiting) -> Result<Response, End> {
         let began_us = self.service.shard.monotonic_us();
-        let until_us = began_us + waiting.wait.wait_ms_max * 1000;
-        self.socket.set_deadline(until_us);
+        self.socket.set_deadline(began_us + waiting.wait.wait_ms_max * 1000);
         let response = loop {
             let parked = waiting.stream.parked(&waiting.wait).clone();
             // Who has sent a pile of requests behind this one is not listened to, so that the pile is bounded.
@@ -334,7 +333,9 @@ impl Viewer {
             match self.answer(&waiting.stream, &waiting.resource, waiting.gzip) {
                 (Answer::Now(response), _) => break response,
                 (Answer::Wait(wait), seen) => {
-                    waiting.wait = Wait { wait_ms_max: waiting.wait.wait_ms_max, ..wait };
+                    // What it waits for may be known only now, as when a replica's snapshot came.
+                    self.socket.set_deadline(began_us + wait.wait_ms_max * 1000);
+                    waiting.wait = wait;
                     waiting.seen = seen;
                 }
             }
