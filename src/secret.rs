@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A secret text. `Debug` prints a placeholder, and there is no `Display`. Its `==` takes its time and is for
+/// A secret text. `Debug` prints nothing of it, and there is no `Display`. Its `==` takes its time and is for
 /// comparing configurations: what a peer presents is compared by the types that check it.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -54,7 +54,7 @@ pub(super) fn push_ms(out: &mut String, ms: u64) {
 pub(super) fn push_date_time(out: &mut String, unix_ms: u64) {
     let (seconds, ms) = (unix_ms / 1000, unix_ms % 1000);
     let (days, of_day) = (seconds / 86_400, seconds % 86_400);
-    let (year, month, day) = civil_date(days);
+    let (year, month, day) = crate::media::civil_date(days);
     let fields =
         [(year, 4, '-'), (month, 2, '-'), (day, 2, 'T'), (of_day / 3600, 2, ':'), (of_day / 60 % 60, 2, ':')];
     for (value, digits, separator) in fields {
@@ -65,20 +65,6 @@ pub(super) fn push_date_time(out: &mut String, unix_ms: u64) {
     out.push('.');
     push_padded(out, ms, 3);
     out.push('Z');
-}
-
-/// Year, month and day of a count of days since 1970-01-01, Gregorian.
-fn civil_date(days: u64) -> (u64, u64, u64) {
-    // Years are counted from March, so that the leap day is the last of its year; 719,468 days lie
-    // between 0000-03-01 and 1970-01-01, and 146,097 make the calendar's cycle of 400 years.
-    let days = days + 719_468;
-    let (cycle, of_cycle) = (days / 146_097, days % 146_097);
-    let year_of_cycle = (of_cycle - of_cycle / 1460 + of_cycle / 36_524 - of_cycle / 146_096) / 365;
-    let of_year = of_cycle - (365 * year_of_cycle + year_of_cycle / 4 - year_of_cycle / 100);
-    let march_month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
-    (cycle * 400 + year_of_cycle + u64::from(month <= 2), month, day)
 }
 
 /// `value` with at least `digits` digits, zeros in front.

@@ -15,7 +15,7 @@ impl HttpDate {
     pub fn from_unix_s(unix_s: u64) -> Self {
         let unix_s = unix_s.min(UNIX_S_MAX);
         let (days, second) = (unix_s / 86_400, unix_s % 86_400);
-        let (year, month, day) = civil(days);
+        let (year, month, day) = crate::media::civil_date(days);
         let mut text = *b"Thu, 01 Jan 1970 00:00:00 GMT";
         text[..3].copy_from_slice(DAYS[(days % 7) as usize]);
         put_digits(&mut text[5..7], day);
@@ -31,22 +31,6 @@ impl HttpDate {
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
-}
-
-/// Year, month (1 to 12) and day (1 to 31) of a day counted from 1 January 1970.
-///
-/// Counted in years that begin in March, so that the leap day is the last of its year; day 0 of this
-/// count is 1 March of the year 0, 719,468 days before 1970, and 146,097 days make 400 years.
-fn civil(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    // March to January alternate 31 and 30 days in groups of five months, 153 days each.
-    let march_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
 }
 
 /// Writes `value` right-aligned with leading zeros.
@@ -82,7 +66,7 @@ mod tests {
     fn agrees_with_a_calendar_walked_day_by_day_through_five_centuries() {
         let (mut year, mut month, mut day) = (1970, 1, 1);
         for days in 0..366 * 500 {
-            assert_eq!(civil(days), (year, month, day));
+            assert_eq!(crate::media::civil_date(days), (year, month, day));
             let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
             let length = match month {
                 2 => 28 + u64::from(leap),

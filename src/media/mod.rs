@@ -8,7 +8,7 @@ mod wall_clock;
 
 pub use cadence::{Cadence, FrameRate};
 pub use name::{NameError, StreamName};
-pub use time::{Now, Timescale};
+pub use time::{Now, Timescale, civil_date};
 pub use timeline::{FrameTime, Placed, Repairs, Timeline, Unwrap};
 pub use wall_clock::WallClock;
 

@@ -47,6 +47,20 @@ impl Timescale {
     }
 }
 
+/// Year, month (1 to 12) and day (1 to 31) of a count of days since 1970-01-01, Gregorian.
+pub fn civil_date(days: u64) -> (u64, u64, u64) {
+    // Years are counted from March, so that the leap day is the last of its year; 719,468 days lie
+    // between 0000-03-01 and 1970-01-01, and 146,097 make the calendar's cycle of 400 years.
+    let days = days + 719_468;
+    let (cycle, of_cycle) = (days / 146_097, days % 146_097);
+    let year_of_cycle = (of_cycle - of_cycle / 1460 + of_cycle / 36_524 - of_cycle / 146_096) / 365;
+    let of_year = of_cycle - (365 * year_of_cycle + year_of_cycle / 4 - year_of_cycle / 100);
+    let march_month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * march_month + 2) / 5 + 1;
+    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+    (cycle * 400 + year_of_cycle + u64::from(month <= 2), month, day)
+}
+
 /// `value * numerator / denominator` towards negative infinity, without overflow on the way.
 fn floor_scaled(value: i64, numerator: u32, denominator: u32) -> i64 {
     (i128::from(value) * i128::from(numerator)).div_euclid(i128::from(denominator)) as i64
