@@ -5,5 +5,7 @@
 //! stand above it here.
 
 pub mod fault;
+pub mod fmp4;
+pub mod playlist;
 pub mod source;
 pub mod stamp;
