@@ -7,5 +7,6 @@
 pub mod fault;
 pub mod fmp4;
 pub mod playlist;
+pub mod report;
 pub mod source;
 pub mod stamp;
