@@ -1,0 +1,356 @@
+//! The two loops of a rendition: one keeps a reload open, the other loads media in order.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::{Followed, Viewer};
+use crate::clock;
+use crate::fault::{Fault, FaultKind};
+use crate::fmp4::{self, Init};
+use crate::measure::{Counter, Meter};
+use crate::net::{Answer, Body, Connection, Request, RequestError};
+use crate::player::{
+    Address, ListedPiece, PartRead, PartRecord, Reloaded, Taken, Wanted, WantedKind, hash_of,
+};
+
+/// A request for media that was cut or hung is made once more, as players do.
+const ATTEMPTS_MAX: u32 = 2;
+
+/// Keeps the playlist of one rendition current until it ends.
+pub(super) async fn follow_playlist(viewer: Rc<Viewer>, index: usize, mut connection: Connection) {
+    let followed = &viewer.renditions[index];
+    loop {
+        viewer.conduct.may_ask().await;
+        let reload = followed.rendition.borrow().next_reload();
+        let due_us = reload.due_us.max(viewer.conduct.resumed_us.get());
+        if due_us > clock::monotonic_us() {
+            tokio::time::sleep_until(clock::instant_at(due_us)).await;
+            viewer.conduct.may_ask().await;
+        }
+        let asked_us = clock::monotonic_us();
+        let request = Request::whole(&reload.resource, Body::Keep);
+        let got = connection.get(&viewer.plan.client, request, reload.within, &viewer.pace).await;
+        let now_us = clock::monotonic_us();
+        let Some(answer) = viewer.good_answer(got, &followed.path, &[200]) else {
+            followed.rendition.borrow_mut().reload_failed(now_us);
+            continue;
+        };
+        let (became, faults) =
+            followed.rendition.borrow_mut().reloaded(&reload, &answer.body, answer.gzip, asked_us, now_us);
+        viewer.worker.measure(|measure| {
+            measure.add(Counter::Reloads, 1);
+            measure.record_us(Meter::Reload, now_us.saturating_sub(due_us));
+        });
+        viewer.tell_faults(&followed.path, faults);
+        if matches!(became, Reloaded::Advanced) {
+            followed.changed.notify_one();
+        }
+        if followed.rendition.borrow().has_ended() {
+            followed.changed.notify_one();
+            return;
+        }
+    }
+}
+
+/// Loads the media of one rendition in order until it ends.
+pub(super) async fn follow_media(viewer: Rc<Viewer>, index: usize, mut connection: Connection) {
+    let followed = &viewer.renditions[index];
+    let mut init = LoadedInit::default();
+    loop {
+        viewer.conduct.may_ask().await;
+        let next = followed.rendition.borrow_mut().next_wanted();
+        let wanted = match next {
+            Ok(wanted) => wanted,
+            Err(Taken::Gap(duration)) => {
+                viewer.play(index, duration);
+                continue;
+            }
+            Err(Taken::Lost(parts)) => {
+                viewer.worker.measure(|measure| measure.add(Counter::PartsSkipped, parts));
+                continue;
+            }
+            Err(Taken::Nothing) if followed.rendition.borrow().is_done() => {
+                viewer.end(index);
+                return;
+            }
+            Err(Taken::Nothing) => {
+                followed.changed.notified().await;
+                continue;
+            }
+        };
+        let hinted = followed.rendition.borrow_mut().take_hinted(&wanted);
+        if let (Some(record), Some(listed)) = (&hinted, &wanted.listed) {
+            viewer.take(index, listed, record);
+            continue;
+        }
+        if let Some(map) = &wanted.map {
+            viewer.load_init(&mut init, map, &mut connection, followed).await;
+        }
+        let loaded = viewer.load(&wanted, init.init.as_ref(), &mut connection, followed).await;
+        match (&wanted.listed, loaded) {
+            (Some(listed), Some(record)) => viewer.take(index, listed, &record),
+            (Some(listed), None) => {
+                followed.rendition.borrow_mut().passed_over(listed);
+                viewer.worker.measure(|measure| measure.add(Counter::PartsSkipped, 1));
+                // Players jump over a hole of one part.
+                viewer.play(index, listed.duration);
+            }
+            (None, Some(record)) => {
+                if followed.rendition.borrow_mut().keep_hinted(&wanted, record) {
+                    viewer.worker.measure(|measure| measure.add(Counter::HintsWrong, 1));
+                }
+            }
+            (None, None) => {}
+        }
+    }
+}
+
+/// The init segment that a viewer has loaded last.
+#[derive(Default)]
+struct LoadedInit {
+    url: Option<Arc<str>>,
+    /// `None` when it is of no use.
+    init: Option<Arc<Init>>,
+}
+
+impl Viewer {
+    /// Faults of one viewer's reload are its own; those of the playlist are told once for all viewers.
+    fn tell_faults(&self, path: &str, faults: Vec<Fault>) {
+        if faults.is_empty() {
+            return;
+        }
+        let is_own =
+            |fault: &Fault| matches!(fault.kind, FaultKind::ReloadEarly | FaultKind::ReloadUnchanged);
+        let (own, shared): (Vec<_>, Vec<_>) = faults.into_iter().partition(is_own);
+        for fault in own {
+            self.worker.fault(Fault::new(fault.kind, format!("{path}: {}", fault.detail)));
+        }
+        self.worker.shared_faults(path, shared);
+    }
+
+    /// Counts an answer; `None`, and a fault, when it is not one of these statuses.
+    fn good_answer(&self, got: Result<Answer, RequestError>, path: &str, statuses: &[u16]) -> Option<Answer> {
+        let answer = match got {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.worker.fault(error.fault(path));
+                return None;
+            }
+        };
+        self.worker.measure(|measure| {
+            measure.add(Counter::Requests, 1);
+            measure.add(Counter::ReceivedBytes, answer.received_bytes);
+        });
+        if statuses.contains(&answer.status) {
+            return Some(answer);
+        }
+        self.worker.fault(status_fault(&answer, path));
+        None
+    }
+
+    async fn load_init(
+        &self,
+        loaded: &mut LoadedInit,
+        map: &Address,
+        connection: &mut Connection,
+        followed: &Followed,
+    ) {
+        if loaded.url.as_ref() == Some(&map.url) {
+            return;
+        }
+        let known = self.worker.shared.init(&map.url);
+        let body = if known.is_some() { Body::Count } else { Body::Keep };
+        let within = followed.rendition.borrow().media_within();
+        let request = Request::whole(&map.resource, body);
+        let got = connection.get(&self.plan.client, request, within, &self.pace).await;
+        let path = map.resource.path();
+        let Some(answer) = self.good_answer(got, path, &[200]) else { return };
+        loaded.init = known.unwrap_or_else(|| {
+            let init = match Init::parse(&answer.body) {
+                Ok(init) => {
+                    self.worker.shared_faults(path, init.faults.clone());
+                    Some(Arc::new(init))
+                }
+                Err(fault) => {
+                    self.worker.shared_faults(path, vec![fault]);
+                    None
+                }
+            };
+            self.worker.shared.keep_init(&map.url, init.clone());
+            init
+        });
+        loaded.url = Some(Arc::clone(&map.url));
+    }
+
+    /// Loads a piece; `None` when it is not to be had.
+    async fn load(
+        &self,
+        wanted: &Wanted,
+        init: Option<&Arc<Init>>,
+        connection: &mut Connection,
+        followed: &Followed,
+    ) -> Option<Arc<PartRecord>> {
+        let worker = &self.worker;
+        let url = match wanted.byte_range {
+            None => Arc::clone(&wanted.address.url),
+            Some(range) => format!("{}#{}+{}", wanted.address.url, range.start, range.length).into(),
+        };
+        let record = worker.parts.borrow_mut().record(&url, || worker.shared.part(&url));
+        let within = followed.rendition.borrow().media_within();
+        let path = wanted.address.resource.path();
+        for attempt in 1..=ATTEMPTS_MAX {
+            let is_reader = record.begin_reading();
+            let verifies = is_reader || worker.happens(self.plan.verify_percent);
+            let request = Request {
+                resource: &wanted.address.resource,
+                range: wanted.byte_range.map(|range| (range.start, range.length)),
+                body: if verifies { Body::Keep } else { Body::Count },
+            };
+            let got = connection.get(&self.plan.client, request, within, &self.pace).await;
+            let received_unix_us = clock::unix_us();
+            let may_try_again = got.is_err() && attempt < ATTEMPTS_MAX;
+            if wanted.kind == WantedKind::Hint && matches!(&got, Ok(answer) if answer.status == 404) {
+                // 8216bis, 6.2.6: a hint may be withdrawn.
+                worker.measure(|measure| measure.add(Counter::HintsWrong, 1));
+                if is_reader {
+                    record.give_up_reading();
+                }
+                return None;
+            }
+            let answer =
+                self.good_answer(got, path, if wanted.byte_range.is_some() { &[206] } else { &[200] });
+            if let Some(answer) = answer {
+                if verifies {
+                    self.verify(&record, &answer, init, path);
+                }
+                self.received(wanted, &record, &answer, received_unix_us, path);
+                return Some(record);
+            }
+            if is_reader {
+                record.give_up_reading();
+            }
+            if !may_try_again {
+                break;
+            }
+        }
+        None
+    }
+
+    /// Reads a body that was kept: the first of its address is judged, others are compared with it.
+    fn verify(&self, record: &PartRecord, answer: &Answer, init: Option<&Arc<Init>>, path: &str) {
+        let (bytes, hash) = (answer.body_bytes, hash_of(&answer.body));
+        self.worker.measure(|measure| measure.add(Counter::Verified, 1));
+        if let Some(read) = record.read() {
+            if read.hash != hash {
+                let detail = format!("{path}: {bytes} bytes that are not the {} bytes of before", read.bytes);
+                self.worker.fault(Fault::new(FaultKind::ContentDiffers, detail));
+            }
+            return;
+        }
+        let summary = match init.map(|init| fmp4::summarise(init, &answer.body)) {
+            Some(Ok((summary, faults))) => {
+                self.worker.shared_faults(path, faults);
+                Some(summary)
+            }
+            Some(Err(fault)) => {
+                self.worker.shared_faults(path, vec![fault]);
+                None
+            }
+            None => None,
+        };
+        record.keep(PartRead { bytes, hash, summary });
+    }
+
+    /// Times and counts a piece that came.
+    fn received(&self, wanted: &Wanted, record: &Arc<PartRecord>, answer: &Answer, unix_us: u64, path: &str) {
+        let now_us = clock::monotonic_us();
+        let is_segment = wanted.kind == WantedKind::Segment;
+        if record.read().is_some_and(|read| read.bytes != answer.body_bytes) {
+            let detail = format!("{path}: {} bytes, others got another number", answer.body_bytes);
+            self.worker.fault(Fault::new(FaultKind::ContentDiffers, detail));
+        }
+        let spread_us = record.received(unix_us);
+        self.worker.measure(|measure| {
+            measure.add(if is_segment { Counter::Segments } else { Counter::Parts }, 1);
+            if !is_segment {
+                measure.record_us(Meter::Spread, spread_us);
+            }
+            if wanted.kind == WantedKind::Part {
+                let due_us = wanted.listed_us.max(self.conduct.resumed_us.get());
+                measure.record_us(Meter::Part, now_us.saturating_sub(due_us));
+            }
+            if let Some(ends_unix_us) = wanted.listed.and_then(|listed| listed.ends_unix_us) {
+                measure.record_us(Meter::LatencyDate, unix_us.saturating_sub(ends_unix_us.max(0) as u64));
+            }
+            self.worker.parts.borrow_mut().received(record, is_segment, unix_us, measure);
+        });
+    }
+
+    /// A listed piece is there: judges it by the playlist and by the piece before, and plays it.
+    fn take(&self, index: usize, listed: &ListedPiece, record: &Arc<PartRecord>) {
+        let followed = &self.renditions[index];
+        let previous = followed.rendition.borrow_mut().loaded(listed, record);
+        let summary = |record: &PartRecord| record.read().and_then(|read| read.summary.clone());
+        if record.read().is_some()
+            && record.begin_listed_check()
+            && let Some(summary) = summary(record)
+        {
+            let faults = fmp4::check_listed(&summary, listed.duration, listed.independent);
+            self.tell_at(followed, listed, faults);
+        }
+        if let Some(previous) = previous
+            && previous.read().is_some()
+            && record.read().is_some()
+            && record.begin_continuity_check()
+            && let (Some(before), Some(after)) = (summary(&previous), summary(record))
+        {
+            self.tell_at(followed, listed, fmp4::check_continuity(&before, &after));
+        }
+        self.play(index, listed.duration);
+    }
+
+    /// Tells faults of a piece with its place.
+    fn tell_at(&self, followed: &Followed, listed: &ListedPiece, mut faults: Vec<Fault>) {
+        for fault in &mut faults {
+            fault.detail = format!("{}: {}", listed.position, fault.detail);
+        }
+        self.worker.shared_faults(&followed.path, faults);
+    }
+
+    /// Media is there to be played.
+    fn play(&self, index: usize, duration: std::time::Duration) {
+        let now_us = clock::monotonic_us();
+        let mut screen = self.screen.borrow_mut();
+        let Some(playback) = screen.as_mut() else { return };
+        let had_started = playback.has_started();
+        let stall = playback.received(index, duration.as_micros() as u64, now_us);
+        self.worker.measure(|measure| {
+            measure.add(Counter::Stalls, playback.take_stalls_begun());
+            if let Some(stall) = stall {
+                measure.record_us(Meter::Stall, stall.stalled_us);
+            }
+            if !had_started && playback.has_started() {
+                measure.record_us(Meter::Join, now_us.saturating_sub(self.due_us));
+            }
+        });
+    }
+
+    /// A rendition has come to its end.
+    fn end(&self, index: usize) {
+        let now_us = clock::monotonic_us();
+        if let Some(playback) = self.screen.borrow_mut().as_mut()
+            && let Some(stall) = playback.ended(index, now_us)
+        {
+            self.worker.measure(|measure| measure.record_us(Meter::Stall, stall.stalled_us));
+        }
+    }
+}
+
+fn status_fault(answer: &Answer, path: &str) -> Fault {
+    let kind = match answer.status {
+        400..=499 => FaultKind::Status4xx,
+        500..=599 => FaultKind::Status5xx,
+        _ => FaultKind::Http,
+    };
+    Fault::new(kind, format!("{path}: status {}", answer.status))
+}
