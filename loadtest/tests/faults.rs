@@ -1,0 +1,123 @@
+//! Viewers against an origin that misbehaves: every fault is found and named, and a healthy run has none.
+
+mod origin;
+mod support;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use loadtest::fault::FaultKind;
+use loadtest::report::Report;
+use loadtest::run::Settings;
+use origin::{Misbehaviour, Options, Origin};
+use support::{faults, run, viewers_of};
+
+/// Runs at once: they wait most of the time.
+const AT_ONCE: usize = 7;
+/// After this many seconds the origin misbehaves: everyone has joined.
+const MISBEHAVES_AFTER: usize = 2;
+
+fn watch_while(misbehaviour: Misbehaviour) -> (Report, u64) {
+    let origin = Origin::start(Options::default());
+    let mode = match misbehaviour {
+        Misbehaviour::DeltaWrong => "delta",
+        _ => "parts",
+    };
+    // A request that hangs is given up, asked again, and given up again.
+    let seconds = if misbehaviour == Misbehaviour::Hang { 15.0 } else { 6.0 };
+    let scenario = viewers_of(&origin.url(), 2, mode, seconds);
+    let report = run(&scenario, &Settings::default(), |second| {
+        if second == MISBEHAVES_AFTER {
+            origin.misbehave(misbehaviour);
+        }
+    });
+    let report = report.unwrap_or_else(|error| panic!("{misbehaviour:?}: {error}"));
+    (report, origin.misbehaved_count())
+}
+
+/// What is wrong with how a misbehaviour was reported.
+fn judge(misbehaviour: Misbehaviour) -> Option<String> {
+    let (report, misbehaved) = watch_while(misbehaviour);
+    let found: BTreeSet<&str> = report.faults.keys().map(String::as_str).collect();
+    let wanted = misbehaviour.fault_name();
+    let allowed: BTreeSet<&str> = misbehaviour.may_also().iter().copied().chain([wanted]).collect();
+    if misbehaved == 0 {
+        return Some(format!("{misbehaviour:?}: the origin did not misbehave"));
+    }
+    if !found.contains(wanted) {
+        return Some(format!("{misbehaviour:?}: {wanted} was not found, but {:?}", faults(&report)));
+    }
+    let more: Vec<_> = found.difference(&allowed).collect();
+    (!more.is_empty()).then(|| format!("{misbehaviour:?}: also {more:?}: {:?}", faults(&report)))
+}
+
+#[test]
+fn every_misbehaviour_is_found_and_named_and_nothing_else() {
+    let mut wrong = Vec::new();
+    for batch in Misbehaviour::ALL.chunks(AT_ONCE) {
+        std::thread::scope(|scope| {
+            let judged: Vec<_> = batch.iter().map(|one| scope.spawn(|| judge(*one))).collect();
+            wrong.extend(judged.into_iter().filter_map(|thread| thread.join().expect("a judge's thread")));
+        });
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_kind_of_fault_can_be_provoked() {
+    let provoked: BTreeSet<&str> = Misbehaviour::ALL.iter().map(|one| one.fault_name()).collect();
+    let never: Vec<_> = FaultKind::ALL.iter().map(|kind| kind.name()).filter(|name| !provoked.contains(name)).collect();
+    // Nobody listens: tests/commands.rs.
+    assert_eq!(never, ["connect"]);
+}
+
+#[test]
+fn a_healthy_origin_has_no_fault_in_any_mode() {
+    std::thread::scope(|scope| {
+        for mode in ["parts", "hint", "delta", "segments", "mix"] {
+            scope.spawn(move || {
+                let origin = Origin::start(Options::default());
+                let report = run(&viewers_of(&origin.url(), 8, mode, 6.0), &Settings::default(), |_| {});
+                let report = report.unwrap_or_else(|error| panic!("{mode}: {error}"));
+                assert_eq!(faults(&report), Vec::<String>::new(), "{mode}");
+                let figure = |name: &str| report.figures[name];
+                for name in ["stalls", "joins_failed", "parts_skipped", "parts_unstamped", "hints_wrong"] {
+                    assert_eq!(figure(name), 0.0, "{mode}: {name}");
+                }
+                assert_eq!(figure("joins"), 8.0, "{mode}");
+                assert_eq!(figure("join_count"), 8.0, "{mode}: everyone has a picture");
+                let media = figure("parts") + figure("segments");
+                assert!(media >= 8.0 * 2.0 * 5.0, "{mode}: {media} pieces of media");
+                assert_eq!(figure("verified"), media, "{mode}: all were read");
+            });
+        }
+    });
+}
+
+#[test]
+fn sound_that_is_not_there_is_not_asked_for() {
+    let origin = Origin::start(Options { with_audio: false, ..Options::default() });
+    let report = run(&viewers_of(&origin.url(), 2, "parts", 3.0), &Settings::default(), |_| {}).unwrap();
+    assert_eq!(faults(&report), Vec::<String>::new());
+    assert_eq!(report.figures["join_count"], 2.0);
+}
+
+/// Two origins in one run of the machine: whatever it adds, it adds to both.
+#[test]
+fn a_delay_of_40_ms_is_measured_as_40_ms() {
+    let measured = |delay_ms| {
+        let origin = Origin::start(Options { delay: Duration::from_millis(delay_ms), ..Options::default() });
+        let report = run(&viewers_of(&origin.url(), 4, "parts", 8.0), &Settings::default(), |_| {}).unwrap();
+        (report.figures["p50_ms"], report.figures["latency_oldest_p50_ms"])
+    };
+    let (at_once, delayed) = std::thread::scope(|scope| {
+        let at_once = scope.spawn(|| measured(0));
+        (scope.spawn(|| measured(40)).join(), at_once.join())
+    });
+    let ((delayed, oldest), (at_once, _)) = (at_once.unwrap(), delayed.unwrap());
+    let found = delayed - at_once;
+    assert!((38.0..=42.0).contains(&found), "{found} ms: {delayed} against {at_once}");
+    let apart = oldest - delayed;
+    let wanted = Options::default().oldest_latency().as_secs_f64() * 1000.0;
+    assert!((wanted - 40.0..=wanted + 40.0).contains(&apart), "the oldest frame is {apart} ms older");
+}
