@@ -82,8 +82,6 @@ names! {
         PartsUnstamped = "parts_unstamped",
         /// Hinted parts that were withdrawn, or came under another address.
         HintsWrong = "hints_wrong",
-        /// Connections opened.
-        Connections = "connections",
         /// Viewers that began.
         Joins = "joins",
         /// Viewers that never had a picture.
@@ -142,6 +140,20 @@ impl Default for Measure {
 /// A histogram of microseconds up to an hour.
 pub fn empty_histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, TIME_MAX_US, DIGITS).expect("bounds that the library allows")
+}
+
+impl Meter {
+    /// Of the whole run, ramps and warm-up included: it happens once a viewer.
+    pub fn is_of_whole_run(self) -> bool {
+        self == Self::Join
+    }
+}
+
+impl Counter {
+    /// Of the whole run, ramps and warm-up included: these happen at the beginning.
+    pub fn is_of_whole_run(self) -> bool {
+        matches!(self, Self::Joins | Self::JoinsFailed | Self::Publishes | Self::PublishersLost)
+    }
 }
 
 impl Measure {

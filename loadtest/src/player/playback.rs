@@ -5,6 +5,9 @@
 //! first, and goes on when every rendition has more. Nothing speeds up or seeks to catch up: what a stall costs
 //! stays, as with hls.js at its defaults.
 
+/// A playhead may be this far past the buffer: the last picture stands a frame longer, and nobody sees it.
+const OVERRUN_US: i64 = 20_000;
+
 /// A stall that ended, or that is still going on when it is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stall {
@@ -87,7 +90,7 @@ impl Playback {
     pub fn look(&mut self, now_us: u64) {
         let State::Playing { zero_us } = self.state else { return };
         let Some(end_us) = self.end_us() else { return };
-        if now_us as i64 - zero_us > end_us {
+        if now_us as i64 - zero_us > end_us + OVERRUN_US {
             let since_us = (zero_us + end_us).max(0) as u64;
             self.state = State::Stalled { position_us: end_us, since_us, untaken_us: since_us };
             self.stalls_begun += 1;
@@ -177,17 +180,17 @@ mod tests {
         let mut playback = Playback::new(&[0, 0]);
         playback.received(0, 3 * PART_US, 0);
         playback.received(1, 3 * PART_US, 0);
-        playback.look(3 * PART_US);
-        assert_eq!(playback.take_stalls_begun(), 0);
-        playback.look(3 * PART_US + 1);
-        playback.look(3 * PART_US + 2);
+        playback.look(3 * PART_US + 20_000);
+        assert_eq!(playback.take_stalls_begun(), 0, "a frame that stands a little longer is none");
+        playback.look(3 * PART_US + 20_001);
+        playback.look(3 * PART_US + 20_002);
         assert_eq!(playback.take_stalls_begun(), 1, "it began only once");
         assert_eq!(playback.received(0, PART_US, 700_000), None, "the other rendition has nothing");
         assert_eq!(playback.received(1, PART_US, 750_000), Some(Stall { stalled_us: 150_000 }));
         assert_eq!(playback.ahead_us(750_000), PART_US, "the playhead stood still");
-        playback.look(950_000);
+        playback.look(970_000);
         assert!(playback.is_playing());
-        playback.look(950_001);
+        playback.look(970_001);
         assert_eq!((playback.is_playing(), playback.take_stalls_begun()), (false, 1));
     }
 

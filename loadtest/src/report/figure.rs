@@ -39,17 +39,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("Load", &["measured_s", "viewers", "publishers"]),
     (
         "Traffic",
-        &[
-            "requests",
-            "received_",
-            "connections",
-            "parts",
-            "segments",
-            "reloads",
-            "publishes",
-            "frames_sent",
-            "sent_",
-        ],
+        &["requests", "received_", "parts", "segments", "reloads", "publishes", "frames_sent", "sent_"],
     ),
     ("Server", &["server_", "blocked_sends"]),
     ("Load generator", &["own_lateness_", "publisher_late_", "late_sends", "own_", "machine_"]),

@@ -36,10 +36,7 @@ pub(super) const TRAFFIC: &[Line] = &[
         "joins",
         &[("joins", "#"), ("joins_failed", "# failed"), ("leaves", "# left"), ("vanished", "# vanished")],
     ),
-    Line::new(
-        "requests",
-        &[("requests", "#"), ("requests_per_s", "# a second"), ("connections", "# connections")],
-    ),
+    Line::new("requests", &[("requests", "#"), ("requests_per_s", "# a second")]),
     Line::new("received", &[("received_bytes", "#"), ("received_mbit_s", "# Mbit/s")]),
     Line::new("media", &[("parts", "# parts"), ("segments", "# segments"), ("reloads", "# reloads")]),
     Line::new(
@@ -126,8 +123,8 @@ fn in_words(name: &str, form: &str, value: f64) -> String {
 }
 
 /// Figures whose words end in a plural.
-const PLURALS: [&str; 8] =
-    ["viewers", "publishers", "connections", "parts", "segments", "reloads", "parts_verified", "hints_wrong"];
+const PLURALS: [&str; 7] =
+    ["viewers", "publishers", "parts", "segments", "reloads", "parts_verified", "hints_wrong"];
 
 /// The whole table; ends with a line break.
 pub fn table(report: &Report) -> String {

@@ -25,6 +25,8 @@ pub struct Totals {
     /// Server's memory before the first viewer.
     empty_bytes: Option<u64>,
     timeline: Vec<Second>,
+    /// From the beginning, for what happens once.
+    whole: Measure,
     measured: Measured,
 }
 
@@ -59,6 +61,7 @@ impl Totals {
             last_cpu_us: Vec::new(),
             empty_bytes: None,
             timeline: Vec::new(),
+            whole: Measure::default(),
             measured: Measured::default(),
         }
     }
@@ -87,6 +90,7 @@ impl Totals {
         let server_cpu_us =
             reading.server.zip(before.server).map(|(now, before)| since(now.cpu_us, before.cpu_us));
         let own_cpu_us = since(reading.own.cpu_us, before.own.cpu_us);
+        self.whole.append_second(measure);
         if is_measured {
             self.measured.add(measure, time_us, &reading, &before, &self.last_cpu_us, &cpu_before);
         }
@@ -119,14 +123,16 @@ impl Totals {
 
     /// The report of all that was measured.
     pub fn report(self, scenario: &Scenario, settings: &Settings, interrupted: bool) -> Report {
-        let figures = self.measured.figures(self.empty_bytes);
+        let figures = self.measured.figures(&self.whole, self.empty_bytes);
         let void = void(scenario, &figures);
         let expectations = scenario.expect.iter().map(|expect| expect.judge(&figures)).collect();
         let measure = &self.measured.measure;
-        let histograms = Meter::ALL
-            .iter()
-            .filter(|meter| !measure.meter(**meter).is_empty())
-            .map(|meter| (meter.name().to_owned(), Distribution::from_histogram(measure.meter(*meter))));
+        let histograms = Meter::ALL.iter().filter_map(|meter| {
+            let of = if meter.is_of_whole_run() { &self.whole } else { measure };
+            let histogram = of.meter(*meter);
+            (!histogram.is_empty())
+                .then(|| (meter.name().to_owned(), Distribution::from_histogram(histogram)))
+        });
         let faults = measure.faults.iter().map(|(kind, (count, examples))| {
             (kind.name().to_owned(), FaultCount { count: *count, examples: examples.clone() })
         });
@@ -179,7 +185,7 @@ impl Measured {
         }
     }
 
-    fn figures(&self, empty_bytes: Option<u64>) -> BTreeMap<String, f64> {
+    fn figures(&self, whole: &Measure, empty_bytes: Option<u64>) -> BTreeMap<String, f64> {
         let mut figures = BTreeMap::new();
         if self.time_us == 0 {
             return figures;
@@ -187,7 +193,8 @@ impl Measured {
         let time_s = self.time_us as f64 / 1e6;
         let measure = &self.measure;
         for meter in Meter::ALL {
-            figures.extend(figures_of(meter.name(), measure.meter(*meter)));
+            let of = if meter.is_of_whole_run() { whole } else { measure };
+            figures.extend(figures_of(meter.name(), of.meter(*meter)));
         }
         // The figure that is asked for first has the shortest names.
         for name in ["p50_ms", "p90_ms", "p99_ms", "p999_ms", "max_ms"] {
@@ -196,7 +203,8 @@ impl Measured {
             }
         }
         for counter in Counter::ALL {
-            figures.insert(counter.name().to_owned(), measure.count(*counter) as f64);
+            let of = if counter.is_of_whole_run() { whole } else { measure };
+            figures.insert(counter.name().to_owned(), of.count(*counter) as f64);
         }
         // Seconds are read by people, and expected of.
         for (from, to) in [("stalled_us", "stalled_s"), ("watched_us", "watched_s")] {
@@ -382,7 +390,7 @@ mod tests {
         };
         let (before, now) = (reading(1_000_000, 0), reading(1_100_000, 1 << 20));
         measured.add(&measure, 1_000_000, &now, &before, &[30_000, 20_000], &[0, 0]);
-        let figures = measured.figures(Some(1 << 19));
+        let figures = measured.figures(&measure, Some(1 << 19));
         let near = |name: &str, wanted: f64| {
             let found = figures[name];
             assert!((found - wanted).abs() < 0.02 * wanted.abs() + 1e-9, "{name}: {found}, {wanted} wanted");
