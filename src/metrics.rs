@@ -11,6 +11,7 @@ use prometheus_client::metrics::family::{Family, MetricConstructor};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Metric;
+use std::sync::atomic::AtomicU64;
 
 /// A label whose values are known beforehand.
 pub trait Label: Copy + 'static {
@@ -154,6 +155,9 @@ impl<L: Label> Labelled<L> {
     }
 }
 
+/// Time that only grows.
+pub type Seconds = Counter<f64, AtomicU64>;
+
 /// Bounds of waits, seconds: from a part of the shortest preset to three of the longest target durations.
 const WAIT_BUCKETS_S: [f64; 12] = [0.005, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 1.0, 2.0, 4.0, 8.0, 18.0];
 /// Bounds of segment durations, seconds.
@@ -233,6 +237,8 @@ metrics! {
     shard_messages: Counter = "Messages received from other shards";
     replicas_stale: Counter = "Replicas that fell behind and were given a snapshot";
     panics: Counter = "Panics caught";
+    process_cpu_seconds: Seconds = "Processor time of the process, user and system";
+    process_resident_memory_bytes: Gauge = "Resident memory of the process";
     log_lines_dropped: Counter = "Log lines dropped because the log was slower than the server";
 }
 

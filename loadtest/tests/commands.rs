@@ -212,13 +212,14 @@ fn a_clip_is_sent_as_it_is_and_two_runs_are_laid_side_by_side() {
     );
     std::fs::File::create(&scenario).unwrap().write_all(text_of.as_bytes()).unwrap();
     let mut files = Vec::new();
+    let (process, metrics) = (server.process_id().to_string(), format!("http://{}/metrics", server.http));
     for name in ["one.json", "two.json"] {
         let (json, html) = (file(name), file(name).with_extension("html"));
         let ran = loadtest()
             .arg("run")
             .arg(&scenario)
             .args(["--rtmp", &server.rtmp, "--http", &server.http])
-            .args(["--server-pid", &server.process_id().to_string()])
+            .args(if name == "one.json" { ["--server-pid", &process] } else { ["--metrics", &metrics] })
             .args(["--json".as_ref(), json.as_os_str(), "--html".as_ref(), html.as_os_str()])
             .output()
             .expect("loadtest runs");

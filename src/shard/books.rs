@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 
-use super::Stats;
+use super::{Stats, process};
 use crate::hls::{EventBody, Part, RenditionId, StreamEvent};
 use crate::limits::RENDITIONS_MAX;
 use crate::media::Repairs;
@@ -22,6 +22,7 @@ struct Counted {
     stalls: u64,
     panics: u64,
     log_lines_dropped: u64,
+    process_cpu_us: u64,
 }
 
 impl ShardBooks {
@@ -32,9 +33,16 @@ impl ShardBooks {
         add(&mut before.panics, stats.panics.get(), &metrics.panics);
     }
 
-    /// Adds the lines that the log, which is the process's, has dropped. One shard keeps this book.
-    pub fn log(&self, metrics: &ShardMetrics, lines_dropped: u64) {
-        add(&mut self.before.borrow_mut().log_lines_dropped, lines_dropped, &metrics.log_lines_dropped);
+    /// What is the process's: the lines that its log has dropped, and what it costs. One shard keeps this book.
+    pub fn process(&self, metrics: &ShardMetrics, lines_dropped: u64) {
+        let before = &mut *self.before.borrow_mut();
+        add(&mut before.log_lines_dropped, lines_dropped, &metrics.log_lines_dropped);
+        let cpu_us = process::cpu_us();
+        let passed_us = cpu_us.saturating_sub(std::mem::replace(&mut before.process_cpu_us, cpu_us));
+        metrics.process_cpu_seconds.inc_by(passed_us as f64 / 1e6);
+        if let Some(bytes) = process::resident_bytes() {
+            metrics.process_resident_memory_bytes.set(bytes as i64);
+        }
     }
 }
 

@@ -16,6 +16,7 @@ pub mod mesh;
 pub mod parked;
 mod poll;
 pub mod preflight;
+mod process;
 pub mod publisher;
 pub mod ring;
 pub mod runtime;

@@ -32,7 +32,7 @@ impl Service {
         self.metrics.bytes_stored.set(retained as i64);
         self.books.shard(&self.metrics, self.shard.stats());
         if self.shard.index() == 0 {
-            self.books.log(&self.metrics, self.setup.log_lines_dropped.load(Ordering::Relaxed));
+            self.books.process(&self.metrics, self.setup.log_lines_dropped.load(Ordering::Relaxed));
         }
     }
 
