@@ -4,6 +4,8 @@ mod listing;
 mod parts;
 mod playback;
 mod rendition;
+#[cfg(test)]
+mod rendition_tests;
 
 pub use listing::{Address, Channel, Listing, Listings, unpack};
 pub use parts::{PartRead, PartRecord, Parts, hash_of};

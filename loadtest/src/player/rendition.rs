@@ -72,6 +72,8 @@ pub struct ListedPiece {
     pub independent: bool,
     /// It continues the piece that was taken before it.
     pub continues: bool,
+    /// It was listed already when the viewer came: its age says nothing about the server.
+    pub is_backlog: bool,
     /// When it ends, by the playlist's dates, in Unix microseconds.
     pub ends_unix_us: Option<i64>,
 }
@@ -109,6 +111,8 @@ pub struct Rendition {
     plain_due_us: Option<u64>,
     /// The last piece that was loaded or passed over.
     taken: Option<Position>,
+    /// The newest place that was listed when playback was begun here, or begun anew.
+    began_at: Option<Position>,
     /// The record of the piece before the next, when they are continuous.
     previous: Option<Arc<PartRecord>>,
     /// A hinted part that came: its address as it stood in the hint, and its record.
@@ -132,6 +136,7 @@ impl Rendition {
             listed_us: 0,
             plain_due_us: Some(0),
             taken: None,
+            began_at: None,
             previous: None,
             hinted: None,
             hint_asked: None,
@@ -303,6 +308,7 @@ impl Rendition {
         let lead = edge.saturating_sub(hold_back).saturating_sub(starts_at);
         self.taken = before;
         self.previous = None;
+        self.began_at = playlist.newest();
         Some(lead)
     }
 
@@ -342,6 +348,7 @@ impl Rendition {
             duration: piece.duration,
             independent: piece.independent,
             continues: !piece.discontinuity,
+            is_backlog: self.is_backlog(piece.position),
             ends_unix_us: edge.map(|edge| edge - to_edge.as_micros() as i64),
         };
         Ok(Wanted {
@@ -379,9 +386,19 @@ impl Rendition {
                 duration: segment.duration,
                 independent: true,
                 continues: !segment.discontinuity,
+                is_backlog: self.is_backlog(position),
                 ends_unix_us: None,
             }),
         })
+    }
+
+    /// A segment that was open is complete later: its last parts were not there.
+    fn is_backlog(&self, position: Position) -> bool {
+        let Some(began_at) = self.began_at else { return false };
+        match position.part_index {
+            Position::WHOLE => position.media_sequence < began_at.media_sequence,
+            _ => position <= began_at,
+        }
     }
 
     fn next_hint(&mut self, listing: &Rc<Listing>) -> Result<Wanted, Taken> {

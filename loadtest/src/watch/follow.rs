@@ -270,8 +270,12 @@ impl Viewer {
             self.worker.fault(Fault::new(FaultKind::ContentDiffers, detail));
         }
         let spread_us = record.received(unix_us);
+        let is_backlog = wanted.listed.is_some_and(|listed| listed.is_backlog);
         self.worker.measure(|measure| {
             measure.add(if is_segment { Counter::Segments } else { Counter::Parts }, 1);
+            if is_backlog {
+                return;
+            }
             if !is_segment {
                 measure.record_us(Meter::Spread, spread_us);
             }
