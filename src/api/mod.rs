@@ -128,7 +128,7 @@ pub struct StreamDetails {
     pub frame_rate_milli: Option<u32>,
     /// Received in the last second, bits a second.
     pub bitrate_bits: u64,
-    /// Connections that read the first rendition in the last two target durations, all shards.
+    /// By what reloads of the first rendition brought in the last two target durations, all shards.
     pub viewers: u64,
     /// TARGETDURATION, seconds.
     pub target_duration_s: Option<u32>,
