@@ -15,6 +15,7 @@ use super::fault::FaultAt;
 use super::service::Service;
 use super::streams::Stream;
 use super::{Budget, Socket, Woken};
+use crate::api;
 use crate::hls::{RenditionId, path, reload};
 use crate::http::{self, Method, Parsed, RangeSpec, Request, Response, Status, Version};
 use crate::limits::{
@@ -193,7 +194,10 @@ impl Viewer {
     fn read(&self, bytes: &[u8]) -> (Option<Step>, usize) {
         match http::parse(bytes) {
             Parsed::Partial => (None, 0),
-            Parsed::Refused(refusal) => (Some(Step::Refuse(Response::refused(refusal))), bytes.len()),
+            Parsed::Refused(refusal) => {
+                let response = api::refused(bytes, refusal).unwrap_or_else(|| Response::refused(refusal));
+                (Some(Step::Refuse(response)), bytes.len())
+            }
             Parsed::Complete(request, used) => (Some(self.route(&request)), used),
         }
     }
