@@ -3,13 +3,13 @@
 
 use std::cell::Cell;
 use std::io::{self, IoSlice};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::Socket;
 use super::admission::Place;
 use super::fault::FaultAt;
-use super::handover::Handover;
+use super::handover::{Arrived, Handover};
 use super::service::Service;
 use super::streams::{EndedBy, PublisherHere, Stream, home_of};
 use crate::limits::{CHALLENGE_POLL_US, RTMP_FAREWELL_US};
@@ -205,21 +205,16 @@ impl Arriving {
         // It has shown a token: it no longer counts for its address.
         place.release_address();
         let home = home_of(&request.name, service.shard.shards_count());
+        let arrived = Arrived { place, session: Box::new(session), request, unread, address };
         if home == service.shard.index() {
-            let publishing = Publishing::new(Rc::clone(&service), socket, place, session, *request, unread);
+            let publishing = Publishing::new(Rc::clone(&service), socket, arrived);
             service.shard.spawn("publisher", publishing.run());
             return;
         }
-        let handover = Box::new(Handover {
-            descriptor: socket.into_fd(),
-            place,
-            session: Box::new(session),
-            request,
-            unread,
-        });
+        let handover = Box::new(Handover { descriptor: socket.into_fd(), arrived });
         if let Err(lost) = service.hand_over(home, handover) {
             service.metrics.rtmp_disconnects.inc();
-            tracing::warn!(stream = %lost.request.name, peer = %address, "publisher dropped: the inbox of its stream's home is full");
+            tracing::warn!(stream = %lost.arrived.request.name, peer = %address, "publisher dropped: the inbox of its stream's home is full");
         }
     }
 }
@@ -273,18 +268,11 @@ impl Drop for Attached {
 
 impl Publishing {
     /// A connection whose token was accepted; its reply is still owed.
-    pub fn new(
-        service: Rc<Service>,
-        socket: Socket,
-        place: Place,
-        session: ServerSession,
-        request: PublishRequest,
-        unread: Vec<u8>,
-    ) -> Self {
-        let address = socket.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+    pub fn new(service: Rc<Service>, socket: Socket, arrived: Arrived) -> Self {
+        let Arrived { place, session, request, unread, address } = arrived;
         let id = PublisherId(service.next_publisher());
         let (socket, ended) = (Rc::new(socket), Rc::default());
-        Self { service, socket, place, session, request, unread, address, id, ended }
+        Self { service, socket, place, session: *session, request: *request, unread, address, id, ended }
     }
 
     /// Serves it to its end.
