@@ -248,6 +248,35 @@ fn the_predecessors_environment_starts_the_server() {
     assert!(warned.is_some(), "{}", server.log());
 }
 
+#[test]
+fn debug_tells_each_segment_and_trace_each_message_and_neither_a_token() {
+    for (level, segments, messages) in [("info", false, false), ("debug", true, false), ("trace", true, true)]
+    {
+        let config = format!("[server]\nlog_level = \"{level}\"\n[hls]\nlatency = \"ultra\"\n");
+        let server = Server::start(&Options { shards: 2, config: Some(config), ..Options::default() });
+        let _publisher = Source::default().publish(&server.publish_url("told?token=open-sesame"));
+        wait_until_playable(&server.http().to_string(), "/live/told/index.m3u8", PLAYABLE_WITHIN);
+        let holds =
+            |parts: &[&str]| server.log().lines().any(|line| parts.iter().all(|part| line.contains(part)));
+        for rendition in ["v", "a"] {
+            let rendition = format!("rendition=\"{rendition}\"");
+            let segment =
+                ["DEBUG", " segment ", "stream=live/told", &rendition, "media_sequence=", "parts=", "bytes="];
+            let told = poll_until(ENDS_WITHIN, || (!segments || holds(&segment)).then_some(()));
+            assert!(told.is_some() && holds(&segment) == segments, "{level}: {}", server.log());
+        }
+        for kind in ["command", "set chunk size", "data", "video", "audio"] {
+            let kind = format!("type=\"{kind}\"");
+            let message = ["TRACE", "rtmp message", "peer=127.0.0.1", &kind, "timestamp_ms=", "bytes="];
+            assert_eq!(holds(&message), messages, "{level}: {kind}: {}", server.log());
+        }
+        assert_eq!(holds(&["TRACE", "stream=live/told"]), messages);
+        for secret in ["sesame", "token="] {
+            assert!(!server.log().contains(secret), "{level}: {}", server.log());
+        }
+    }
+}
+
 /// Predecessor's defect 17: no graceful shutdown.
 #[test]
 fn defect_17_sigterm_ends_the_stream_for_those_who_wait_and_exits_0() {

@@ -13,11 +13,12 @@ use super::handover::{Arrived, Handover};
 use super::service::Service;
 use super::streams::{EndedBy, PublisherHere, Stream, home_of};
 use crate::limits::{CHALLENGE_POLL_US, RTMP_FAREWELL_US};
-use crate::media::Now;
+use crate::media::{Now, StreamName};
 use crate::metrics::{EndedBecause, RefusedBecause};
 use crate::origin::home::{Challenge, Departure, PublisherId};
 use crate::rtmp::{
     Event, HANDSHAKE_RANDOM_BYTES, PublishRequest, Refusal, ServerConfig, ServerSession, SessionError,
+    message_type,
 };
 
 /// A connection that has not said yet what it publishes.
@@ -112,6 +113,7 @@ impl Arriving {
             publish_timeout_ms: ingest.publish_timeout_s.saturating_mul(1000),
             first_media_timeout_ms: ingest.first_media_timeout_s.saturating_mul(1000),
             media_timeout_ms: ingest.media_timeout_s.saturating_mul(1000),
+            note_messages: tracing::enabled!(tracing::Level::TRACE),
         };
         let session = ServerSession::new(config, random, service.shard.now());
         Ok(Self { service, socket, session, address, place, unread: Vec::new(), has_published: false })
@@ -154,6 +156,7 @@ impl Arriving {
                 }
                 other => other?,
             };
+            trace_messages(&mut self.session, self.address, None);
             if count == 0 {
                 return Err(End::Closed);
             }
@@ -459,6 +462,7 @@ impl Publishing {
                 }
             }
         });
+        trace_messages(&mut self.session, self.address, Some(&self.request.name));
         match digested {
             Ok(digested) => digested,
             // It was counted there.
@@ -477,6 +481,20 @@ fn request_in(session: &mut ServerSession, bytes: &[u8], now: Now) -> Result<Opt
             Some(_) => {}
             None => return Ok(None),
         }
+    }
+}
+
+/// A line for each message that was noted, of its header alone: commands hold tokens.
+fn trace_messages(session: &mut ServerSession, peer: IpAddr, stream: Option<&StreamName>) {
+    for header in session.take_messages() {
+        tracing::trace!(
+            %peer,
+            stream = stream.map(tracing::field::display),
+            r#type = message_type::name(header.type_id),
+            timestamp_ms = header.timestamp_ms,
+            bytes = header.message_bytes,
+            "rtmp message"
+        );
     }
 }
 

@@ -136,7 +136,7 @@ impl Service {
         let mut here = here.borrow_mut();
         let here = &mut *here;
         for event in &output.events {
-            here.books.event(&self.metrics, event);
+            here.books.event(&self.metrics, &stream.shared.name, event);
             for follower in here.followers.iter_mut().filter(|follower| !follower.is_stale) {
                 let message = Message::Event(Arc::clone(&stream.shared), event.clone());
                 follower.is_stale = !self.tell_follower(follower.shard, &stream.shared, message);
