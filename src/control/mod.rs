@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
 pub use log::LogWriter;
-pub use state::{StateDir, StateError};
+pub use state::{StateDir, StateError, StateLock};
 
 use crate::limits::CONTROL_QUEUE_MAX;
 

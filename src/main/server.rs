@@ -70,7 +70,7 @@ pub fn check(flags: &ServeFlags) -> Result<(), Failure> {
     }
     player(&config)?;
     if !config.server.state_dir.is_empty() {
-        state_dir(&config.server.state_dir)?;
+        check_state_dir(&config)?;
     }
     let plan = plan(&config);
     for (key, address) in [("rtmp.addr", config.rtmp.addr), ("http.addr", config.http.addr)] {
@@ -83,6 +83,23 @@ pub fn check(flags: &ServeFlags) -> Result<(), Failure> {
         }
     }
     eprintln!("rapidrtmp: settings and host are in order");
+    Ok(())
+}
+
+/// What `serve` would read of the state directory, and no more: nothing is made in it that is kept.
+fn check_state_dir(config: &Config) -> Result<(), Failure> {
+    let state = state_dir(&config.server.state_dir)?;
+    match state.lock() {
+        // It may be the very server whose settings are checked.
+        Err(in_use @ StateError::InUse { .. }) => {
+            eprintln!("rapidrtmp: warning: server.state_dir: {in_use}");
+        }
+        other => drop(other?),
+    }
+    if config.auth.token_secret.is_empty() {
+        state.secret()?;
+    }
+    records(Some(&state))?;
     Ok(())
 }
 
@@ -123,6 +140,12 @@ pub fn serve(flags: &ServeFlags) -> Result<(), Failure> {
     let state = match config.server.state_dir.as_str() {
         "" => None,
         path => Some(state_dir(path)?),
+    };
+    let _state_lock = match &state {
+        Some(state) => {
+            Some(state.lock().map_err(|error| Failure::Text(format!("server.state_dir: {error}")))?)
+        }
+        None => None,
     };
     let (player, player_file) = player(&config)?;
     let plan = plan(&config);

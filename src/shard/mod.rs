@@ -6,6 +6,7 @@
 //! detached and end by themselves, and every shard has its 5 ms tick.
 
 pub mod admission;
+pub mod audience;
 mod books;
 mod calls;
 pub mod deadline;

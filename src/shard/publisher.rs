@@ -3,21 +3,22 @@
 
 use std::cell::Cell;
 use std::io::{self, IoSlice};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::Socket;
 use super::admission::Place;
 use super::fault::FaultAt;
-use super::handover::Handover;
+use super::handover::{Arrived, Handover};
 use super::service::Service;
 use super::streams::{EndedBy, PublisherHere, Stream, home_of};
 use crate::limits::{CHALLENGE_POLL_US, RTMP_FAREWELL_US};
-use crate::media::Now;
+use crate::media::{Now, StreamName};
 use crate::metrics::{EndedBecause, RefusedBecause};
 use crate::origin::home::{Challenge, Departure, PublisherId};
 use crate::rtmp::{
     Event, HANDSHAKE_RANDOM_BYTES, PublishRequest, Refusal, ServerConfig, ServerSession, SessionError,
+    message_type,
 };
 
 /// A connection that has not said yet what it publishes.
@@ -112,6 +113,7 @@ impl Arriving {
             publish_timeout_ms: ingest.publish_timeout_s.saturating_mul(1000),
             first_media_timeout_ms: ingest.first_media_timeout_s.saturating_mul(1000),
             media_timeout_ms: ingest.media_timeout_s.saturating_mul(1000),
+            note_messages: tracing::enabled!(tracing::Level::TRACE),
         };
         let session = ServerSession::new(config, random, service.shard.now());
         Ok(Self { service, socket, session, address, place, unread: Vec::new(), has_published: false })
@@ -154,6 +156,7 @@ impl Arriving {
                 }
                 other => other?,
             };
+            trace_messages(&mut self.session, self.address, None);
             if count == 0 {
                 return Err(End::Closed);
             }
@@ -205,21 +208,16 @@ impl Arriving {
         // It has shown a token: it no longer counts for its address.
         place.release_address();
         let home = home_of(&request.name, service.shard.shards_count());
+        let arrived = Arrived { place, session: Box::new(session), request, unread, address };
         if home == service.shard.index() {
-            let publishing = Publishing::new(Rc::clone(&service), socket, place, session, *request, unread);
+            let publishing = Publishing::new(Rc::clone(&service), socket, arrived);
             service.shard.spawn("publisher", publishing.run());
             return;
         }
-        let handover = Box::new(Handover {
-            descriptor: socket.into_fd(),
-            place,
-            session: Box::new(session),
-            request,
-            unread,
-        });
+        let handover = Box::new(Handover { descriptor: socket.into_fd(), arrived });
         if let Err(lost) = service.hand_over(home, handover) {
             service.metrics.rtmp_disconnects.inc();
-            tracing::warn!(stream = %lost.request.name, peer = %address, "publisher dropped: the inbox of its stream's home is full");
+            tracing::warn!(stream = %lost.arrived.request.name, peer = %address, "publisher dropped: the inbox of its stream's home is full");
         }
     }
 }
@@ -273,18 +271,11 @@ impl Drop for Attached {
 
 impl Publishing {
     /// A connection whose token was accepted; its reply is still owed.
-    pub fn new(
-        service: Rc<Service>,
-        socket: Socket,
-        place: Place,
-        session: ServerSession,
-        request: PublishRequest,
-        unread: Vec<u8>,
-    ) -> Self {
-        let address = socket.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+    pub fn new(service: Rc<Service>, socket: Socket, arrived: Arrived) -> Self {
+        let Arrived { place, session, request, unread, address } = arrived;
         let id = PublisherId(service.next_publisher());
         let (socket, ended) = (Rc::new(socket), Rc::default());
-        Self { service, socket, place, session, request, unread, address, id, ended }
+        Self { service, socket, place, session: *session, request: *request, unread, address, id, ended }
     }
 
     /// Serves it to its end.
@@ -471,6 +462,7 @@ impl Publishing {
                 }
             }
         });
+        trace_messages(&mut self.session, self.address, Some(&self.request.name));
         match digested {
             Ok(digested) => digested,
             // It was counted there.
@@ -489,6 +481,20 @@ fn request_in(session: &mut ServerSession, bytes: &[u8], now: Now) -> Result<Opt
             Some(_) => {}
             None => return Ok(None),
         }
+    }
+}
+
+/// A line for each message that was noted, of its header alone: commands hold tokens.
+fn trace_messages(session: &mut ServerSession, peer: IpAddr, stream: Option<&StreamName>) {
+    for header in session.take_messages() {
+        tracing::trace!(
+            %peer,
+            stream = stream.map(tracing::field::display),
+            r#type = message_type::name(header.type_id),
+            timestamp_ms = header.timestamp_ms,
+            bytes = header.message_bytes,
+            "rtmp message"
+        );
     }
 }
 

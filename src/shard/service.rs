@@ -248,7 +248,10 @@ impl Service {
             }
             Message::Snapshot(shared, state, events_count) => self.snapshot(&shared, *state, events_count),
             Message::Event(shared, event) => self.followed_event(&shared, event),
-            Message::Stop(name) => self.stop_here(&name),
+            Message::Stop(name) => {
+                // Who asked was answered by the status; it may have ended since.
+                self.stop_here(&name);
+            }
             Message::Reload(config) => self.reload(config),
             Message::Drain => self.drain(),
             Message::Exit => {

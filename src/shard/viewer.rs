@@ -9,12 +9,14 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::admission::Place;
+use super::audience::Counted;
 use super::calls::{self, CallHere};
 use super::fault::FaultAt;
 use super::service::Service;
 use super::streams::Stream;
 use super::{Budget, Socket, Woken};
-use crate::hls::{RenditionId, path};
+use crate::api;
+use crate::hls::{RenditionId, path, reload};
 use crate::http::{self, Method, Parsed, RangeSpec, Request, Response, Status, Version};
 use crate::limits::{
     FOLLOW_WAIT_MS_MAX, HTTP_CLOSE_US, HTTP_HEAD_US_MAX, HTTP_PIPELINED_BYTES_MAX, HTTP_SEND_BYTES_PER_S_MIN,
@@ -31,8 +33,8 @@ pub struct Viewer {
     _place: Place,
     /// Received behind the request that is being answered, or the beginning of one; nothing otherwise.
     received: Vec<u8>,
-    /// The period that this connection was last counted in as a viewer.
-    counted: Cell<u64>,
+    /// What this connection has added to the count of viewers.
+    counted: Cell<Counted>,
     /// Its task came to its end, and was not cut off by a panic.
     has_ended: bool,
 }
@@ -85,7 +87,14 @@ impl From<io::Error> for End {
 impl Viewer {
     /// An accepted connection.
     pub fn new(service: Rc<Service>, socket: Socket, place: Place) -> Self {
-        Self { service, socket, _place: place, received: Vec::new(), counted: Cell::new(0), has_ended: false }
+        Self {
+            service,
+            socket,
+            _place: place,
+            received: Vec::new(),
+            counted: Cell::default(),
+            has_ended: false,
+        }
     }
 
     /// Serves it to its end.
@@ -185,7 +194,10 @@ impl Viewer {
     fn read(&self, bytes: &[u8]) -> (Option<Step>, usize) {
         match http::parse(bytes) {
             Parsed::Partial => (None, 0),
-            Parsed::Refused(refusal) => (Some(Step::Refuse(Response::refused(refusal))), bytes.len()),
+            Parsed::Refused(refusal) => {
+                let response = api::refused(bytes, refusal).unwrap_or_else(|| Response::refused(refusal));
+                (Some(Step::Refuse(response)), bytes.len())
+            }
             Parsed::Complete(request, used) => (Some(self.route(&request)), used),
         }
     }
@@ -259,17 +271,18 @@ impl Viewer {
         Some(Response::unavailable(5, "this stream has as many viewers as it may have\n"))
     }
 
-    /// A viewer is a connection that reloads the first rendition.
+    /// Viewers are told by the reloads of the live session's first rendition.
     fn count(&self, stream: &Stream, resource: &Resource) {
-        let Resource::Playlist { session, rendition, .. } = resource else { return };
-        let is_first = stream.with_view(|view, _| {
+        let Resource::Playlist { session, rendition, directives } = resource else { return };
+        let progress = stream.with_view(|view, _| {
             let window = view.window();
-            let live = window.live();
-            live.and_then(|session| window.rendition_id(session, rendition.as_str())) == Some(RenditionId(0))
+            let resolved = reload::resolve(window, *session, rendition.as_str())?;
+            let is_first = resolved.rendition == RenditionId(0) && window.live() == Some(resolved.session);
+            if is_first { reload::progress(window, &resolved, directives) } else { None }
         });
-        if is_first == Some(true) {
+        if let Some(progress) = progress.flatten() {
             let now_us = self.service.shard.monotonic_us();
-            self.counted.set(stream.count_viewer(self.counted.get(), session.target_duration_s, now_us));
+            self.counted.set(stream.audience.note(self.counted.get(), progress, *session, now_us));
         }
     }
 

@@ -8,6 +8,7 @@ mod rtmp_publisher;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod audience;
 mod faults;
 mod publishers;
 mod replicas;

@@ -133,6 +133,30 @@ fn reads(socket: &mut TcpStream, wanted: &str) -> bool {
     found.is_some()
 }
 
+/// The socket of a peer that has left knows no address any more.
+#[test]
+fn a_publisher_that_left_before_its_turn_is_logged_with_its_address() {
+    for shards in [1, 2] {
+        let server = Server::start(&Options { shards, ..Options::default() });
+        let body = [&[2, 0, 7][..], b"connect", &[0], &1_f64.to_be_bytes()].concat();
+        let object = [&[3, 0, 3][..], b"app", &[2, 0, 4], b"live", &[0, 0, 9]].concat();
+        let header = [3, 0, 0, 0, 0, 0, (body.len() + object.len()) as u8, 20, 0, 0, 0, 0];
+        for number in 0..8 {
+            let publish = command("publish", 3.0, 1, Some(&format!("gone{number}")));
+            let opening = [&[3][..], &[0; 2 * 1536], &header, &body, &object].concat();
+            let all = [opening, command("createStream", 2.0, 0, None), publish].concat();
+            // Our answers to it are refused by a socket that is no more.
+            TcpStream::connect(server.rtmp()).unwrap().write_all(&all).unwrap();
+        }
+        let ended = || (server.log().matches("publisher ended: ").count() == 8).then_some(());
+        assert!(poll_until(NOISE, ended).is_some(), "{}", server.log());
+        assert_eq!(server.log().matches("publisher ended: ").count(), 8);
+        for line in server.log().lines().filter(|line| line.contains("stream=live/gone")) {
+            assert!(line.contains("peer=127.0.0.1"), "{line}");
+        }
+    }
+}
+
 #[test]
 fn a_connection_that_has_unpublished_may_publish_another_stream() {
     for shards in [1, 2] {
