@@ -4,6 +4,9 @@
 //! It is asked at a frame's first byte, told at its last, and told the time. Cuts are made on one
 //! track and numbered; every other rendition makes the same cuts, in order, at its first frame at
 //! or past the cut's presentation time. So segment n holds the same time in every rendition.
+//! One that runs ahead of the cutting track, as sound often does, makes the next cut where it will
+//! stand at the latest; should a key frame then call for it sooner, the cut is as much off as the
+//! tracks are apart, and nothing is missing.
 //!
 //! It also closes what publishers leave open: a hole after missing frames goes into the frames
 //! around it, as far as the open part and the next have room; a longer one must be filled, as must
@@ -69,6 +72,9 @@ struct Rendition {
     held: Option<u64>,
     /// Cuts that other renditions have made and this one has not.
     cuts: VecDeque<Cut>,
+    /// Cuts that this rendition has made and the cutting track has not. There are some only while
+    /// `cuts` is empty.
+    cuts_ahead: u32,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -144,7 +150,8 @@ impl Segmenter {
         known.pending = None;
         let key = key || known.kind == TrackKind::Audio;
         let measures = self.renditions[known.rendition].measure == index;
-        if !self.running {
+        let starts = !self.running;
+        if starts {
             if index != self.cutting || !key {
                 return self.discard();
             }
@@ -158,7 +165,9 @@ impl Segmenter {
             Ok(time) => time,
             Err(verdict) => return verdict,
         };
-        self.note_lag(index, time);
+        if !starts && self.tracks[index].begun {
+            self.note_lag(index, time);
+        }
         if measures {
             self.make_cuts(index, &time, key);
             self.fit_part(index, &mut time, key);
@@ -183,7 +192,6 @@ impl Segmenter {
             self.seal_if_full(index, now);
         }
         self.fill_silent(index);
-        self.fill_cutting(index);
     }
 
     /// Continues a track up to `until` without media: GAP parts, cut as frames would be. In a muxed
@@ -208,7 +216,7 @@ impl Segmenter {
                 duration = duration.min(at.saturating_sub(end)).max(u64::from(at <= end) * duration).max(1);
             }
             let room = self.segment_room(index, end);
-            if index == self.cutting && room > 0 {
+            if room > 0 {
                 duration = duration.min(room);
             }
             let duration_ticks = u32::try_from(duration).unwrap_or(u32::MAX);
@@ -247,6 +255,7 @@ impl Segmenter {
             track.pending = None;
         }
         let end_us = (0..self.tracks.len()).map(|index| self.end_us(index)).max().unwrap_or(self.cut_us);
+        self.announce_cuts_ahead();
         for rendition in 0..self.renditions.len() {
             self.catch_up(rendition, end_us);
             self.close(rendition, discontinuity_follows);
@@ -281,7 +290,7 @@ impl Segmenter {
             let begins = if index == self.cutting { time.decode } else { track.ticks_ceil(self.cut_us) };
             track.end = Some(begins);
             track.begun = index == self.cutting;
-            track.usual_lag_us = 0;
+            track.usual_lag_us = None;
         }
         let discontinuity = self.next_cut > 0;
         self.announce_cut(self.cut_us, false, discontinuity);
@@ -296,13 +305,65 @@ impl Segmenter {
             self.decide_cut(time, key);
         }
         let presentation_us = self.tracks[index].us(time.presentation());
-        let follows = |cut: &Cut| index == self.cutting || presentation_us >= cut.presentation_us;
-        if let Some(cut) = self.renditions[rendition].cuts.front().copied().filter(follows) {
-            self.renditions[rendition].cuts.pop_front();
+        if let Some(cut) = self.due_cut(index, time, presentation_us) {
             self.close(rendition, false);
             self.open(rendition, cut, time.decode, presentation_us, key);
         }
         debug_assert!(self.renditions[rendition].open.is_some());
+    }
+
+    /// The cut that the rendition makes before this frame, if any.
+    fn due_cut(&mut self, index: usize, time: &FrameTime, presentation_us: i64) -> Option<Cut> {
+        let rendition = self.tracks[index].rendition;
+        if index == self.cutting {
+            return self.renditions[rendition].cuts.pop_front();
+        }
+        let followed = &self.renditions[rendition];
+        let closed = followed.open.is_none();
+        if !closed && !followed.has_parts && followed.part.duration == 0 {
+            return None;
+        }
+        let full = u64::from(time.duration) > self.segment_room(index, time.decode);
+        if let Some(cut) = followed.cuts.front() {
+            let due = closed || full || presentation_us >= cut.presentation_us;
+            return due.then(|| self.renditions[rendition].cuts.pop_front()).flatten();
+        }
+        let ahead = followed.cuts_ahead;
+        let past_latest = ahead == 0 && presentation_us >= self.latest_cut_us();
+        if !full && !past_latest {
+            return None;
+        }
+        self.renditions[rendition].cuts_ahead += 1;
+        let number = self.next_cut + u64::from(ahead);
+        Some(Cut { number, presentation_us, forced: false, discontinuity: false })
+    }
+
+    /// Presentation time at which the cutting track will have made the next cut, key frame or not.
+    fn latest_cut_us(&self) -> i64 {
+        let cutting = &self.tracks[self.cutting];
+        let Some(started) = self.renditions[cutting.rendition].open else { return i64::MAX };
+        let frame = u64::from(cutting.frame_ticks);
+        let whole_frames = cutting.ticks_of_ms(self.cutting_ms_max) / frame * frame;
+        self.cut_presentation_us(started + whole_frames, self.key.1)
+    }
+
+    /// Presentation time of a cut at this decode time. Where composition offsets change, segments of
+    /// other renditions stay within bounds all the same.
+    fn cut_presentation_us(&self, decode: u64, offset: u32) -> i64 {
+        let shortest_us = i64::from(self.segment_ms_min) * 1000;
+        let longest_us = i64::from(self.cutting_ms_max) * 1000;
+        let presentation_us = self.tracks[self.cutting].us(decode + u64::from(offset));
+        presentation_us.clamp(self.cut_us + shortest_us, self.cut_us + longest_us)
+    }
+
+    /// At the end, the cutting track makes the cuts that others have made ahead of it.
+    fn announce_cuts_ahead(&mut self) {
+        let cutting = &self.tracks[self.cutting];
+        let end_us = cutting.end.map_or(self.cut_us, |end| cutting.us(end + u64::from(self.key.1)));
+        while self.renditions.iter().any(|rendition| rendition.cuts_ahead > 0) {
+            let earliest_us = self.cut_us + i64::from(self.segment_ms_min) * 1000;
+            self.announce_cut(end_us.max(earliest_us), true, false);
+        }
     }
 
     /// Decides whether the cutting track's segment ends before this frame.
@@ -321,14 +382,8 @@ impl Segmenter {
         if !wanted && !forced {
             return;
         }
-        let cutting = &self.tracks[self.cutting];
         let offset = if key { time.composition_offset } else { self.key.1 };
-        // Where composition offsets change, segments of other renditions stay within bounds all the same.
-        let shortest_us = i64::from(self.segment_ms_min) * 1000;
-        let longest_us = i64::from(self.cutting_ms_max) * 1000;
-        let presentation_us = cutting
-            .us(time.decode + u64::from(offset))
-            .clamp(self.cut_us + shortest_us, self.cut_us + longest_us);
+        let presentation_us = self.cut_presentation_us(time.decode, offset);
         self.announce_cut(presentation_us, forced && !key, false);
     }
 
@@ -350,7 +405,10 @@ impl Segmenter {
         self.next_cut += 1;
         self.findings.forced_cuts += u64::from(forced);
         for rendition in &mut self.renditions {
-            rendition.cuts.push_back(cut);
+            match rendition.cuts_ahead.checked_sub(1) {
+                Some(left) => rendition.cuts_ahead = left,
+                None => rendition.cuts.push_back(cut),
+            }
         }
     }
 
@@ -398,7 +456,8 @@ impl Segmenter {
         while let Some(cut) = self.renditions[rendition].cuts.front().copied() {
             let until_us = self.renditions[rendition].cuts.get(1).map_or(end_us, |next| next.presentation_us);
             let end = self.tracks[index].end.unwrap_or(0);
-            let at = self.tracks[index].ticks_ceil(cut.presentation_us).max(end);
+            let cut_us = if index == self.cutting { 0 } else { cut.presentation_us };
+            let at = self.tracks[index].ticks_ceil(cut_us).max(end);
             self.fill_gap(self.tracks[index].id, self.tracks[index].ticks_ceil(until_us).max(at + frame));
         }
         let opened = &self.renditions[rendition];
@@ -548,6 +607,7 @@ impl Rendition {
             has_parts: false,
             held: None,
             cuts: VecDeque::new(),
+            cuts_ahead: 0,
         }
     }
 }

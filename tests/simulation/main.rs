@@ -8,6 +8,7 @@ mod captures;
 mod defects;
 mod encoders;
 mod harness;
+mod interleaving;
 mod learning;
 mod lifecycle;
 mod replicas;
