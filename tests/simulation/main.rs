@@ -5,6 +5,7 @@
 mod support;
 
 mod captures;
+mod dates;
 mod defects;
 mod encoders;
 mod harness;
