@@ -84,7 +84,7 @@ impl Home {
         // Dates follow when frames came, not when they are replayed; and the first date already knows how
         // late the first burst of a connection was.
         for frame in &learnt.frames {
-            live.handle_arrival(frame.timestamp_ms, frame.arrived);
+            live.handle_arrival(&frame.begin, frame.timestamp_ms, frame.arrived);
         }
         for frame in learnt.frames {
             live.frame_begins(&frame.begin, frame.timestamp_ms, frame.arrived, pool)?;
