@@ -62,7 +62,7 @@ pub struct StreamRecord {
     /// The epoch that wrote it.
     #[serde(with = "as_text")]
     pub epoch: Epoch,
-    /// The newest session's frozen values, kept by the next one if the publisher still fits them.
+    /// The newest session and its frozen values. The next one is later; its own values come from its publisher.
     pub session: Option<FrozenSession>,
     /// The newest media sequence number.
     pub media_sequence_last: u64,

@@ -14,7 +14,7 @@ use super::live::{Live, LiveError, SessionSettings};
 use super::published::Published;
 use super::view::{View, Wake};
 use crate::fmp4::BufferPool;
-use crate::hls::numbering::{FrozenSession, Numbering, StreamRecord};
+use crate::hls::numbering::{Numbering, StreamRecord};
 use crate::hls::window::EventError;
 use crate::hls::{EventBody, SessionId, StreamEvent};
 use crate::hls::{PlanError, Wishes};
@@ -133,8 +133,6 @@ pub struct Home {
     name: StreamName,
     settings: HomeSettings,
     numbering: Numbering,
-    /// Values of the session before a restart, kept if the publisher fits them.
-    frozen: Option<FrozenSession>,
     view: View,
     live: Option<Live>,
     publisher: Option<Publisher>,
@@ -172,7 +170,6 @@ impl Home {
             name,
             settings,
             numbering: Numbering::new(now.unix_us / 1000, random, record),
-            frozen: record.and_then(|record| record.session),
             view: View::new(),
             live: None,
             publisher: None,
@@ -277,10 +274,9 @@ impl Home {
             gop_ms: self.settings.gop_ms,
             segment_target_ms: self.settings.wishes.segment_ms,
         };
-        let for_session = self.live.is_some() || self.frozen.is_some();
         self.publisher = Some(Publisher {
             id,
-            ingest: Ingest::new(settings, for_session),
+            ingest: Ingest::new(settings, self.live.is_some()),
             last_media_us: now.monotonic_us,
         });
         Ok(())

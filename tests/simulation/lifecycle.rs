@@ -357,3 +357,41 @@ fn numbers_never_go_back_over_a_restart_and_an_open_page_survives_it() {
         assert_eq!(get_text(after.home.view_mut(), &format!("/{NAME}/{other}/v.m3u8")), None);
     }
 }
+
+/// Another process, or the same one after it has forgotten the stream: what is left is the record.
+#[test]
+fn the_next_session_has_the_values_of_its_own_gop_and_an_open_page_survives_only_what_fits() {
+    let gop = |frames: u32, said: bool| Encoder {
+        gop: Gop::Fixed(frames),
+        sei_keyint: said.then_some(frames),
+        ..Encoder::default()
+    };
+    for ended in [true, false] {
+        for said in [true, false] {
+            for (first, second, target_s) in
+                [(30, 150, 5), (300, 30, 2), (60, 30, 2), (30, 60, 2), (30, 72, 2)]
+            {
+                let case = format!("ended {ended}, said {said}, {first} then {second} frames");
+                let mut before = Simulation::new(settings());
+                before.publish(&gop(first, said), 24);
+                let held = before.viewer.held("v").expect("a playlist").clone();
+                if ended {
+                    before.stop();
+                }
+                let session = before.viewer.sessions().remove(0);
+                let now = Now { monotonic_us: 1_000_000, unix_us: before.now.unix_us + 60_000_000 };
+                let mut after = Simulation::with_record(settings(), before.record.as_ref(), now);
+                after.publish(&gop(second, said), 24);
+                after.viewer.assert_faultless(&case);
+                let later = after.viewer.held("v").expect("a playlist").clone();
+                assert_eq!(later.target_duration_s, target_s, "{case}");
+                let findings = after.home.live().expect("a session").findings();
+                assert_eq!(findings.forced_cuts, 0, "{case}");
+                assert!(later.media_sequence > held.last_part().expect("parts").0, "{case}: numbers go on");
+                let survives =
+                    get_text(after.home.view_mut(), &format!("/{NAME}/{session}/v.m3u8")).is_some();
+                assert_eq!(survives, held.target_duration_s == target_s, "{case}: an open page");
+            }
+        }
+    }
+}
