@@ -13,6 +13,7 @@ use super::learning::LearningSettings;
 use super::live::{Live, LiveError, SessionSettings};
 use super::published::Published;
 use super::view::{View, Wake};
+use crate::auth::TokenDigest;
 use crate::fmp4::BufferPool;
 use crate::hls::numbering::{Numbering, StreamRecord};
 use crate::hls::window::EventError;
@@ -153,6 +154,8 @@ pub struct Home {
 #[derive(Debug)]
 struct Publisher {
     id: PublisherId,
+    /// What it showed; `None` where nobody is asked for a token.
+    token: Option<TokenDigest>,
     ingest: Ingest,
     last_media_us: u64,
 }
@@ -259,11 +262,17 @@ impl Home {
         }
     }
 
-    /// A publisher begins. [`Home::challenge`] allowed it.
+    /// There is a session, and it was started with this token: until ENDLIST that is good for going on with
+    /// it, expired or not.
+    pub fn is_resumed_by(&self, token: TokenDigest) -> bool {
+        self.live.is_some() && self.numbering.token() == Some(token)
+    }
+
+    /// A publisher begins. [`Home::challenge`] allowed it, and its token.
     ///
     /// # Errors
     /// [`HomeError::Window`].
-    pub fn attach(&mut self, id: PublisherId, now: Now) -> Result<(), HomeError> {
+    pub fn attach(&mut self, id: PublisherId, token: Option<TokenDigest>, now: Now) -> Result<(), HomeError> {
         debug_assert!(self.publisher.is_none());
         if self.live.is_none() && self.view.window().current().is_some() {
             // Who comes now must not be sent into the session that has ended.
@@ -276,6 +285,7 @@ impl Home {
         };
         self.publisher = Some(Publisher {
             id,
+            token,
             ingest: Ingest::new(settings, self.live.is_some()),
             last_media_us: now.monotonic_us,
         });

@@ -7,6 +7,7 @@ use super::Socket;
 use super::admission::Place;
 use super::publisher::Publishing;
 use super::service::Service;
+use crate::auth::Permit;
 use crate::rtmp::{PublishRequest, ServerSession};
 
 /// What the home needs to go on where the accepting shard stopped: before the reply to `publish`.
@@ -19,6 +20,8 @@ pub struct Handover {
     pub session: Box<ServerSession>,
     /// What it asked for.
     pub request: Box<PublishRequest>,
+    /// What its token allows.
+    pub permit: Permit,
     /// Received and not yet read by the session.
     pub unread: Vec<u8>,
 }
@@ -39,6 +42,7 @@ impl Handover {
             self.place,
             *self.session,
             *self.request,
+            self.permit,
             self.unread,
         );
         service.shard.spawn("publisher", publishing.run());

@@ -11,6 +11,7 @@ mod support;
 mod faults;
 mod publishers;
 mod replicas;
+mod tokens;
 mod viewers;
 
 use rtmp_publisher::Running;

@@ -3,6 +3,7 @@
 use super::harness::{NAME, SAFE, START_UNIX_US, Simulation, get_text, settings};
 use super::support::encoder::{Encoder, Gop, Message};
 use super::support::playlist::Media;
+use rapidrtmp::auth::TokenDigest;
 use rapidrtmp::hls::{EventBody, StreamEvent};
 use rapidrtmp::media::Now;
 use rapidrtmp::origin::home::{Challenge, Departure, HomeError, HomeSettings, PublisherId, StreamState};
@@ -394,4 +395,38 @@ fn the_next_session_has_the_values_of_its_own_gop_and_an_open_page_survives_only
             }
         }
     }
+}
+
+#[test]
+fn the_token_that_started_a_session_resumes_it_until_its_end_and_no_other_does() {
+    let (mine, others) = (TokenDigest::of("mine"), TokenDigest::of("others"));
+    let mut simulation = Simulation::new(settings());
+    let resumes = |simulation: &Simulation| [mine, others].map(|token| simulation.home.is_resumed_by(token));
+    let id = simulation.attach_by(Some(mine));
+    assert_eq!(resumes(&simulation), [false, false], "no session yet");
+    simulation.play(id, &encoder().messages(6));
+    assert_eq!(resumes(&simulation), [true, false], "live");
+    simulation.detach(id, Departure::Lost);
+    assert_eq!(resumes(&simulation), [true, false], "waiting");
+    assert_eq!(simulation.record.as_ref().and_then(|record| record.token), Some(mine));
+
+    // Another valid token goes on with it; the session is still that of the first.
+    let id = simulation.attach_by(Some(others));
+    simulation.play(id, &encoder().messages(6));
+    assert_eq!(resumes(&simulation), [true, false], "gone on with");
+    // Its tracks change, and it starts a session of its own.
+    let video_only = Encoder { audio_hz: None, ..encoder() };
+    simulation.detach(id, Departure::Lost);
+    let id = simulation.attach_by(Some(others));
+    simulation.play(id, &video_only.messages(6));
+    assert_eq!(simulation.viewer.sessions().len(), 2);
+    assert_eq!(resumes(&simulation), [false, true], "a new session");
+
+    simulation.detach(id, Departure::Lost);
+    simulation.advance_ms(15_001);
+    assert_eq!(resumes(&simulation), [false, false], "ended");
+    assert_eq!(simulation.record.as_ref().and_then(|record| record.token), None);
+    // Where nobody is asked for a token, none is kept.
+    simulation.publish(&encoder(), 6);
+    assert_eq!(resumes(&simulation), [false, false], "open");
 }

@@ -52,6 +52,7 @@ impl Home {
             plan.part_target_ms,
             self.settings.session.prefill_gap_segments,
         );
+        self.numbering.set_token(self.publisher.as_ref().and_then(|publisher| publisher.token));
         self.live = Some(Live::new(
             plan,
             &learnt.stream,
