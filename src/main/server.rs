@@ -393,9 +393,12 @@ fn start_demo(
     use std::net::{IpAddr, Ipv4Addr};
     let name = StreamName::new("live", "demo").map_err(|error| Failure::Text(error.to_string()))?;
     let loopback = if rtmp.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { rtmp.ip() };
-    // Expiry is checked when a session starts; the demo may reconnect for as long as the server runs.
-    let token = mint(tokens, &name, config.auth.token_expiry_max_s);
-    let options = DemoOptions::new(SocketAddr::new(loopback, rtmp.port()), name, Some(token));
+    let (tokens, expires_in_s) = (tokens.clone(), config.auth.token_expiry_default_s);
+    let token = {
+        let name = name.clone();
+        move || mint(&tokens, &name, expires_in_s)
+    };
+    let options = DemoOptions::new(SocketAddr::new(loopback, rtmp.port()), name, Some(Arc::new(token)));
     spawn(options).map_err(|error| Failure::Text(format!("--demo: {error}")))
 }
 

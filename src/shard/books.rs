@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 
 use super::{Stats, process};
-use crate::hls::{EventBody, Part, RenditionId, StreamEvent};
+use crate::hls::{EventBody, Part, RenditionId, SessionId, StreamEvent};
 use crate::limits::RENDITIONS_MAX;
 use crate::media::{Repairs, StreamName};
 use crate::metrics::{FrameType, RepairKind, ShardMetrics};
@@ -55,6 +55,8 @@ pub struct StreamBooks {
     gaps: u64,
     frames: [u64; 2],
     keyframes: u64,
+    /// The session of which the log says that its key frames are too far apart.
+    warned_of: Option<SessionId>,
     /// By rendition.
     open_segments: [OpenSegment; RENDITIONS_MAX],
 }
@@ -147,6 +149,10 @@ impl StreamBooks {
         add(&mut before.discontinuities, repairs.discontinuities, of(RepairKind::Discontinuity));
         add(&mut before.discarded, repairs.discarded, of(RepairKind::Discarded));
         add(&mut self.forced_cuts, findings.forced_cuts, of(RepairKind::ForcedCut));
+        let session = live.start().session;
+        if findings.forced_cuts > 0 && self.warned_of.replace(session) != Some(session) {
+            tracing::warn!(stream = %home.name(), "keyframes are further apart than the {} s that a segment may last: segments are cut without one, and players that join wait for the next. Set the encoder's keyframe interval to 1 or 2 s (OBS: Settings, Output; ffmpeg: -g with one or two times the frame rate)", session.target_duration_s);
+        }
         add(&mut self.gaps, findings.gaps, of(RepairKind::Silence));
     }
 }

@@ -8,6 +8,7 @@ use super::Socket;
 use super::admission::Place;
 use super::publisher::Publishing;
 use super::service::Service;
+use crate::auth::Permit;
 use crate::rtmp::{PublishRequest, ServerSession};
 
 /// What the home needs to go on where the accepting shard stopped: before the reply to `publish`.
@@ -26,6 +27,8 @@ pub struct Arrived {
     pub session: Box<ServerSession>,
     /// What it asked for.
     pub request: Box<PublishRequest>,
+    /// What its token allows.
+    pub permit: Permit,
     /// Received and not yet read by the session.
     pub unread: Vec<u8>,
     /// The peer's, as it was accepted: a socket whose peer has left knows none.

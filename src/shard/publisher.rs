@@ -10,8 +10,9 @@ use super::Socket;
 use super::admission::Place;
 use super::fault::FaultAt;
 use super::handover::{Arrived, Handover};
-use super::service::Service;
+use super::service::{Service, wait_text};
 use super::streams::{EndedBy, PublisherHere, Stream, home_of};
+use crate::auth::Permit;
 use crate::limits::{CHALLENGE_POLL_US, RTMP_FAREWELL_US};
 use crate::media::{Now, StreamName};
 use crate::metrics::{EndedBecause, RefusedBecause};
@@ -36,6 +37,8 @@ pub struct Arriving {
 
 /// A publish request, and what was received behind it.
 type Asked = (Box<PublishRequest>, Vec<u8>);
+/// The same, and what its token allows.
+type Allowed = (Asked, Permit);
 
 /// Why a connection ended, for its one log line.
 #[derive(Debug)]
@@ -122,7 +125,7 @@ impl Arriving {
     /// Serves it until it publishes, and hands it to its stream's home.
     pub async fn run(mut self) {
         match self.until_publish().await {
-            Ok((request, unread)) => self.go_home(request, unread),
+            Ok((asked, permit)) => self.go_home(asked, permit),
             Err(end) => {
                 farewell(&self.service, &self.socket, &mut self.session).await;
                 end.count(&self.service);
@@ -133,7 +136,7 @@ impl Arriving {
         }
     }
 
-    async fn until_publish(&mut self) -> Result<Asked, End> {
+    async fn until_publish(&mut self) -> Result<Allowed, End> {
         let mut budget = self.service.shard.budget();
         loop {
             match self.session.deadline_us() {
@@ -161,34 +164,36 @@ impl Arriving {
                 return Err(End::Closed);
             }
             flush(&self.socket, &mut self.session)?;
-            if let Some((request, unread)) = found? {
-                self.check_token(&request)?;
-                return Ok((request, unread));
+            if let Some(asked) = found? {
+                let permit = self.check_token(&asked.0)?;
+                return Ok((asked, permit));
             }
             budget.spend_bytes(count).await;
         }
     }
 
-    /// The token must name this stream; a failure costs its address a wait.
-    fn check_token(&mut self, request: &PublishRequest) -> Result<(), End> {
+    /// The token must name this stream; a failure costs its address a wait. Whether one that has expired will
+    /// do is for the stream's home to say.
+    fn check_token(&mut self, request: &PublishRequest) -> Result<Permit, End> {
         let service = Rc::clone(&self.service);
         if service.is_draining() {
             return self.refuse(RefusedBecause::Draining, "the server is stopping");
         }
         if service.config().auth.open {
-            return Ok(());
+            return Ok(Permit::Open);
         }
         let now = service.shard.now();
         let wait_us = service.backoff.borrow().wait_us(self.address, now.monotonic_us);
         if let Some(wait_us) = wait_us {
-            let text = format!("too many failed attempts, wait {} s", wait_us / 1_000_000 + 1);
-            return self.refuse(RefusedBecause::Backoff, &text);
+            return self.refuse(RefusedBecause::Backoff, &wait_text(wait_us));
         }
         let presented = request.token.as_ref().map_or("", |token| token.expose());
-        match service.setup.tokens.verify(presented, request.name.as_str(), now.unix_us / 1_000_000) {
-            Ok(_) => {
-                service.backoff.borrow_mut().succeeded(self.address);
-                Ok(())
+        match service.setup.tokens.permit(presented, request.name.as_str(), now.unix_us / 1_000_000) {
+            Ok(permit) => {
+                if matches!(permit, Permit::Valid(_)) {
+                    service.backoff.borrow_mut().succeeded(self.address);
+                }
+                Ok(permit)
             }
             Err(error) => {
                 service.backoff.borrow_mut().failed(self.address, now.monotonic_us);
@@ -197,18 +202,18 @@ impl Arriving {
         }
     }
 
-    fn refuse(&mut self, because: RefusedBecause, text: &str) -> Result<(), End> {
+    fn refuse<T>(&mut self, because: RefusedBecause, text: &str) -> Result<T, End> {
         self.service.metrics.refused.of(because).inc();
         self.session.reject_publish(Refusal::Denied, text);
         Err(End::Refused(text.to_owned()))
     }
 
-    fn go_home(self, request: Box<PublishRequest>, unread: Vec<u8>) {
+    fn go_home(self, (request, unread): Asked, permit: Permit) {
         let Self { service, socket, session, address, mut place, .. } = self;
         // It has shown a token: it no longer counts for its address.
         place.release_address();
         let home = home_of(&request.name, service.shard.shards_count());
-        let arrived = Arrived { place, session: Box::new(session), request, unread, address };
+        let arrived = Arrived { place, session: Box::new(session), request, permit, unread, address };
         if home == service.shard.index() {
             let publishing = Publishing::new(Rc::clone(&service), socket, arrived);
             service.shard.spawn("publisher", publishing.run());
@@ -229,6 +234,7 @@ pub struct Publishing {
     place: Place,
     session: ServerSession,
     request: PublishRequest,
+    permit: Permit,
     unread: Vec<u8>,
     address: IpAddr,
     id: PublisherId,
@@ -270,12 +276,23 @@ impl Drop for Attached {
 }
 
 impl Publishing {
-    /// A connection whose token was accepted; its reply is still owed.
+    /// A connection whose token is ours and for its stream; its reply is still owed.
     pub fn new(service: Rc<Service>, socket: Socket, arrived: Arrived) -> Self {
-        let Arrived { place, session, request, unread, address } = arrived;
+        let Arrived { place, session, request, permit, unread, address } = arrived;
         let id = PublisherId(service.next_publisher());
         let (socket, ended) = (Rc::new(socket), Rc::default());
-        Self { service, socket, place, session: *session, request: *request, unread, address, id, ended }
+        Self {
+            service,
+            socket,
+            place,
+            session: *session,
+            request: *request,
+            permit,
+            unread,
+            address,
+            id,
+            ended,
+        }
     }
 
     /// Serves it to its end.
@@ -325,6 +342,12 @@ impl Publishing {
             if self.service.is_draining() {
                 return self.refuse(Refusal::Denied, RefusedBecause::Draining, "the server is stopping");
             }
+            // At each round: the session that it is to resume may have ended.
+            let permit = self.permit;
+            let allowed = self.service.check_permit(permit, &self.request.name, self.address, now);
+            if let Err((because, text)) = allowed {
+                return self.refuse(Refusal::Denied, because, &text);
+            }
             let Some(stream) = self.service.home_stream(&self.request.name) else {
                 return self.refuse(Refusal::Denied, RefusedBecause::StreamsMax, "too many streams");
             };
@@ -344,9 +367,13 @@ impl Publishing {
                 {
                     before.end(EndedBy::TakeOver);
                     home.home.detach(before.id, Departure::Lost, now, pool);
+                    if matches!(permit, Permit::Expired { .. }) {
+                        // Without grace that has ended the session: the next round tells.
+                        return Ok(Challenge::Wait);
+                    }
                 }
                 if matches!(challenge, Challenge::Free | Challenge::TakeOver) {
-                    home.home.attach(id, now)?;
+                    home.home.attach(id, permit.token(), now)?;
                     home.publisher = Some(here);
                 }
                 Ok(challenge)

@@ -3,6 +3,7 @@
 
 mod followed;
 mod homes;
+mod resumption;
 mod upkeep;
 
 use std::cell::{Cell, RefCell, RefMut};
@@ -33,6 +34,8 @@ use crate::metrics::{Registry, ShardMetrics};
 use crate::pages::PlayerScript;
 
 pub use homes::HomeFailure;
+use resumption::Interrupted;
+pub use resumption::wait_text;
 
 /// What one shard tells another, or the process tells a shard.
 pub enum Message {
@@ -109,6 +112,8 @@ pub struct Service {
     config: RefCell<Arc<Config>>,
     mesh: MeshSender<Message>,
     records: RefCell<HashMap<Box<str>, StreamRecord>>,
+    /// Until the stream's next record.
+    interrupted: RefCell<HashMap<Box<str>, Interrupted>>,
     /// Ups and downs that wait for room in another shard's inbox.
     outbox: RefCell<VecDeque<(usize, Message)>>,
     /// Date of this second, and the second.
@@ -131,7 +136,7 @@ impl Service {
         mesh: MeshSender<Message>,
         records: HashMap<Box<str>, StreamRecord>,
     ) -> Rc<Self> {
-        Rc::new(Self {
+        let service = Self {
             shard: shard.clone(),
             setup,
             metrics,
@@ -141,6 +146,7 @@ impl Service {
             config: RefCell::new(config),
             mesh,
             records: RefCell::new(records),
+            interrupted: RefCell::default(),
             outbox: RefCell::default(),
             date: Cell::new((0, HttpDate::from_unix_s(0))),
             head: RefCell::default(),
@@ -148,7 +154,9 @@ impl Service {
             publisher_next: Cell::new(0),
             exiting: Cell::new(false),
             exit: shard.deadline(),
-        })
+        };
+        service.interrupt_all();
+        Rc::new(service)
     }
 
     /// The settings of now.

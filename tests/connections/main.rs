@@ -12,6 +12,7 @@ mod audience;
 mod faults;
 mod publishers;
 mod replicas;
+mod tokens;
 mod viewers;
 
 use rtmp_publisher::Running;

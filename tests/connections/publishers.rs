@@ -11,10 +11,10 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-const DENIED: &str = "NetStream.Publish.Denied";
+pub const DENIED: &str = "NetStream.Publish.Denied";
 const BAD_NAME: &str = "NetStream.Publish.BadName";
 
-fn refusal(address: SocketAddr, key: &str, token: Option<&str>) -> (String, String) {
+pub fn refusal(address: SocketAddr, key: &str, token: Option<&str>) -> (String, String) {
     match RtmpPublisher::connect(address, key, token) {
         Err(Failure::Rtmp(ClientError::Refused { code, description })) => (code, description),
         Err(other) => panic!("live/{key}: {other:?}"),

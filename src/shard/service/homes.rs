@@ -165,6 +165,7 @@ impl Service {
         if let Ok(text) = serde_json::to_vec(&record) {
             self.setup.control.save(name, text);
         }
+        self.interrupted.borrow_mut().remove(name);
         let mut records = self.records.borrow_mut();
         if records.len() < STATE_RECORDS_MAX || records.contains_key(name) {
             records.insert(name.into(), record);
@@ -182,6 +183,7 @@ impl Service {
             publisher.end(EndedBy::Failure);
         }
         self.remove_home(stream);
+        self.interrupt(stream.shared.name.as_str());
         stream.land_all();
     }
 
