@@ -21,6 +21,7 @@ fn viewers(server: &Server) -> u64 {
 
 #[test]
 fn a_browser_on_four_connections_is_one_viewer_and_fifty_players_of_one_address_are_fifty() {
+    let _machine = crate::machine();
     for shards in [1, 2] {
         let config = Some("[http]\nviewers_per_stream_max = 2\n".to_owned());
         let server = Server::start(&Options { shards, latency: Some("ultra"), config, ..Options::default() });

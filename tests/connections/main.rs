@@ -17,6 +17,7 @@ mod viewers;
 
 use rtmp_publisher::Running;
 use std::net::SocketAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use support::http::{Client, Response, resolve};
 use support::playlist::{Media, parse_media};
@@ -27,6 +28,14 @@ use support::server::{Options, Server};
 const PLAYABLE_WITHIN: Duration = Duration::from_secs(30);
 /// What such a machine may add to any answer.
 const NOISE: Duration = Duration::from_secs(3);
+
+/// Tests that load the machine, or count what others do to it, take turns: beside one another each would see
+/// the other's load.
+static MACHINE: Mutex<()> = Mutex::new(());
+
+fn machine() -> MutexGuard<'static, ()> {
+    MACHINE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A server with a stream that plays.
 struct Stage {

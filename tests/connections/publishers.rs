@@ -218,6 +218,7 @@ fn a_publisher_that_returns_within_the_grace_goes_on_in_the_same_session() {
 /// Predecessor's defect 7: one lock had all streams muxed one after the other.
 #[test]
 fn defect_7_a_hundred_publishers_are_all_live_at_once_and_all_leave() {
+    let _machine = crate::machine();
     for shards in [1, 2] {
         let server = Server::start(&Options { shards, ..Options::default() });
         let keys: Vec<String> = (0..100).map(|number| format!("crowd{number}")).collect();
@@ -283,6 +284,7 @@ fn defect_7_a_stream_that_stands_still_in_mid_frame_holds_up_no_other() {
 
 #[test]
 fn noise_on_both_ports_costs_no_memory_and_disturbs_no_stream() {
+    let _machine = crate::machine();
     const NOISE_FOR: Duration = Duration::from_secs(8);
     for shards in [1, 2] {
         let stage = Stage::start(shards);
