@@ -136,6 +136,7 @@ fn watch_signals(stop: &Arc<AtomicBool>) -> Result<(), String> {
                     _ = terminate.recv() => {}
                 }
                 if stop.swap(true, Ordering::Relaxed) {
+                    run::kill_running();
                     std::process::exit(i32::from(INTERRUPTED));
                 }
             }

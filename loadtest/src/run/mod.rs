@@ -14,7 +14,7 @@ use std::time::Duration;
 use crowd::Crowd;
 use figures::Totals;
 use prepare::Prepared;
-pub use server::OwnServer;
+pub use server::{OwnServer, kill_running};
 use watched::Watched;
 
 use crate::address::AddressError;

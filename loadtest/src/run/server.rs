@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,17 @@ const READY_WITHIN: Duration = Duration::from_secs(20);
 const ENDED_WITHIN: Duration = Duration::from_secs(5);
 /// Lines of its log that are shown when it fails.
 const LOG_LINES_SHOWN: usize = 5;
+
+/// Process of the server that runs, 0 for none: for who ends this program without unwinding.
+static RUNNING: AtomicI32 = AtomicI32::new(0);
+
+/// Kills the server that a run has started, if there is one.
+pub fn kill_running() {
+    if let Some(process) = Pid::from_raw(RUNNING.swap(0, Ordering::Relaxed)) {
+        // It may have ended already.
+        let _ = kill_process(process, Signal::KILL);
+    }
+}
 
 /// A server on ports of its own; ended when it is dropped.
 pub struct OwnServer {
@@ -44,6 +56,7 @@ impl OwnServer {
             .process_group(0)
             .spawn()
             .map_err(|error| failed(format!("{}: {error}", binary.display())))?;
+        RUNNING.store(i32::try_from(child.id()).unwrap_or(0), Ordering::Relaxed);
         let (lines_sender, lines) = mpsc::channel();
         read_lines(child.stdout.take(), lines_sender.clone());
         read_lines(child.stderr.take(), lines_sender);
@@ -80,6 +93,7 @@ impl OwnServer {
 
 impl Drop for OwnServer {
     fn drop(&mut self) {
+        RUNNING.store(0, Ordering::Relaxed);
         if let Some(process) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
             // It may have ended already.
             let _ = kill_process(process, Signal::TERM);
