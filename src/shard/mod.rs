@@ -6,8 +6,10 @@
 //! detached and end by themselves, and every shard has its 5 ms tick.
 
 pub mod admission;
+mod asking;
 mod books;
 mod calls;
+pub mod certificates;
 pub mod deadline;
 pub mod fault;
 pub mod handover;
@@ -25,10 +27,14 @@ pub mod service;
 mod slab;
 pub mod socket;
 mod status;
+pub mod stream;
 pub mod streams;
+pub mod tls;
+mod tls_session;
 pub mod viewer;
 
 pub use calls::publish_url;
+pub use certificates::{Certificates, ServerConfig, TlsError};
 pub use deadline::Deadline;
 pub use listener::{BoundListener, Listener, bind, bind_all};
 pub use mesh::{Mesh, MeshInbox, MeshSender, Origin, TrySendError, mesh};
@@ -37,6 +43,7 @@ pub use preflight::{PreflightError, Ready};
 pub use ring::Budget;
 pub use runtime::{Plan, Shard, ShardEnded, Shards, StartError, Stats, current_task, spawn_shards};
 pub use socket::Socket;
+pub use stream::Stream;
 
 #[cfg(test)]
 mod testing {

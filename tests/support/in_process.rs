@@ -45,6 +45,7 @@ impl InProcess {
             public_url: format!("rtmp://{rtmp_address}"),
             draining: AtomicBool::new(false),
             log_lines_dropped: Arc::default(),
+            tls: None,
             connections: Connections::default(),
             streams_count: AtomicUsize::new(0),
             faults,
@@ -56,6 +57,7 @@ impl InProcess {
             metrics,
             rtmp,
             http,
+            https: Vec::new(),
             records: Vec::new(),
         });
         Self {

@@ -1,0 +1,108 @@
+//! A viewer's connection, plain or under TLS.
+
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::net::Shutdown;
+use std::task::{Context, Poll};
+
+use super::Socket;
+use super::tls::TlsStream;
+
+/// Bytes in, bytes out; what [`Socket`] says of its calls holds for these.
+pub enum Stream {
+    /// As they are.
+    Plain(Socket),
+    /// Under TLS; boxed, since it is ten times the size.
+    Tls(Box<TlsStream>),
+}
+
+impl Stream {
+    /// The socket under it: its deadline, and when a read is worth trying.
+    pub fn socket(&self) -> &Socket {
+        match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(stream) => stream.socket(),
+        }
+    }
+
+    /// As [`Socket::recv`].
+    ///
+    /// # Errors
+    /// As there, and `InvalidData` for a peer that breaks TLS.
+    pub async fn recv<R>(&self, take: impl FnOnce(&[u8]) -> R) -> io::Result<R> {
+        match self {
+            Self::Plain(socket) => socket.recv(take).await,
+            Self::Tls(stream) => stream.recv(take).await,
+        }
+    }
+
+    /// As [`Socket::try_recv`].
+    ///
+    /// # Errors
+    /// As [`Self::recv`].
+    pub fn try_recv<R>(&self, take: impl FnOnce(&[u8]) -> R) -> io::Result<Option<R>> {
+        match self {
+            Self::Plain(socket) => socket.try_recv(take),
+            Self::Tls(stream) => stream.try_recv(take),
+        }
+    }
+
+    /// As [`Socket::try_send`]; what was taken may not all be sent, see [`Self::unsent_bytes`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn try_send(&self, slices: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
+        match self {
+            Self::Plain(socket) => socket.try_send(slices),
+            Self::Tls(stream) => stream.try_send(slices),
+        }
+    }
+
+    /// Waits until something is sent, and returns how many bytes of the slices were taken: 0 when that was
+    /// taken before.
+    ///
+    /// # Errors
+    /// As [`Socket::send`].
+    pub async fn send(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        poll_fn(|context| self.poll_send(context, slices)).await
+    }
+
+    /// As [`Self::send`].
+    pub(super) fn poll_send(&self, context: &Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Plain(socket) => socket.poll_send(context, slices),
+            Self::Tls(stream) => stream.poll_send(context, slices),
+        }
+    }
+
+    /// Sends all of a few bytes.
+    ///
+    /// # Errors
+    /// As [`Socket::send`].
+    pub async fn send_all(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut taken = 0;
+        while taken < bytes.len() || self.unsent_bytes() > 0 {
+            taken += self.send(&[IoSlice::new(&bytes[taken..])]).await?;
+        }
+        Ok(())
+    }
+
+    /// Bytes that were taken and are not yet sent.
+    pub fn unsent_bytes(&self) -> usize {
+        match self {
+            Self::Plain(_) => 0,
+            Self::Tls(stream) => stream.unsent_bytes(),
+        }
+    }
+
+    /// Ends our side, in order; what was sent still arrives.
+    pub fn close_write(&self) {
+        match self {
+            Self::Plain(socket) => {
+                // A peer that is gone needs no end.
+                let _ = socket.shutdown(Shutdown::Write);
+            }
+            Self::Tls(stream) => stream.close_write(),
+        }
+    }
+}
