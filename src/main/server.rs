@@ -332,7 +332,7 @@ fn https(config: &Config, state: Option<&StateDir>, plan: &Plan) -> Result<Optio
     let source = CertificateSource::new(&config.https, state);
     let pems = source.read()?;
     let certificates = Certificates::new(&pems)?;
-    let tls = certificates.server_config(false)?;
+    let tls = certificates.server_config(config.http.http2)?;
     let (listeners, address) = listeners("https.addr", config.https.addr, plan)?;
     let kept_in = pems.into_iter().next().filter(|_| state.is_some()).map(|pem| pem.name);
     Ok(Some(Https { tls, certificates, source, listeners, address, kept_in }))

@@ -11,7 +11,9 @@ use std::thread::JoinHandle;
 
 use rustls::ServerConfig;
 
-use super::admission::Place;
+use super::certificates::ALPN_HTTP2;
+use super::connected::Connected;
+use super::http2;
 use super::publisher::Arriving;
 use super::service::{Message, Service, Setup};
 use super::streams::home_of;
@@ -218,12 +220,13 @@ async fn accept_http(service: Rc<Service>, mut listener: Listener, tls: Option<A
                 service.metrics.http_connections.inc();
                 match &tls {
                     None => {
-                        let viewer = Viewer::new(Rc::clone(&service), Stream::Plain(socket), place);
-                        service.shard.spawn("http", viewer.run());
+                        let connected = Connected::new(Rc::clone(&service), place);
+                        service.shard.spawn("http", Viewer::new(Stream::Plain(socket), connected).run());
                     }
                     Some(tls) => {
                         let tls = Arc::clone(tls);
-                        service.shard.spawn("https", serve_tls(Rc::clone(&service), socket, tls, place));
+                        let connected = Connected::new(Rc::clone(&service), place);
+                        service.shard.spawn("https", serve_tls(socket, tls, connected));
                     }
                 }
             }
@@ -232,7 +235,8 @@ async fn accept_http(service: Rc<Service>, mut listener: Listener, tls: Option<A
     }
 }
 
-async fn serve_tls(service: Rc<Service>, socket: Socket, tls: Arc<ServerConfig>, place: Place) {
+async fn serve_tls(socket: Socket, tls: Arc<ServerConfig>, connected: Connected) {
+    let service = connected.service();
     let metrics = &service.metrics;
     socket.set_deadline(service.shard.monotonic_us() + TLS_HANDSHAKE_US_MAX);
     match TlsStream::accept(socket, tls, Rc::clone(&service.tls_buffers)).await {
@@ -241,13 +245,18 @@ async fn serve_tls(service: Rc<Service>, socket: Socket, tls: Arc<ServerConfig>,
             if stream.is_resumed() {
                 metrics.tls_resumed.inc();
             }
-            Viewer::new(service, Stream::Tls(Box::new(stream)), place).run().await;
+            let is_http2 = stream.is_protocol(ALPN_HTTP2);
+            let stream = Stream::Tls(Box::new(stream));
+            match is_http2 {
+                true => Box::pin(http2::serve(stream, Vec::new(), connected)).await,
+                false => Viewer::new(stream, connected).run().await,
+            }
         }
         Err(error) => {
             // Any scanner can make these, so they are no line in the log.
             tracing::debug!("a TLS handshake failed: {error}");
             metrics.tls_failures.inc();
-            metrics.http_disconnects.inc();
+            connected.end(Ok(()));
         }
     }
 }

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use super::Socket;
 use super::tls::TlsStream;
+use crate::limits::{HTTP_CLOSE_US, HTTP_PIPELINED_BYTES_MAX};
 
 /// Bytes in, bytes out; what [`Socket`] says of its calls holds for these.
 pub enum Stream {
@@ -44,6 +45,21 @@ impl Stream {
         match self {
             Self::Plain(socket) => socket.try_recv(take),
             Self::Tls(stream) => stream.try_recv(take),
+        }
+    }
+
+    /// One read; `None` when it brought nothing that is the caller's. `take` is gone once it is `Some`.
+    pub(super) fn poll_recv<R>(
+        &self,
+        context: &Context<'_>,
+        take: &mut Option<impl FnOnce(&[u8]) -> R>,
+    ) -> Poll<io::Result<Option<R>>> {
+        match self {
+            Self::Plain(socket) => {
+                let mut read = Some(|bytes: &mut [u8]| take.take().map(|take| take(bytes)));
+                socket.poll_recv_in_place(context, &mut read)
+            }
+            Self::Tls(stream) => stream.poll_recv(context, take),
         }
     }
 
@@ -92,6 +108,19 @@ impl Stream {
         match self {
             Self::Plain(_) => 0,
             Self::Tls(stream) => stream.unsent_bytes(),
+        }
+    }
+
+    /// Closes so that the peer can read what was sent last: with unread input a close is a reset.
+    pub async fn close(&self) {
+        self.close_write();
+        self.socket().set_deadline(self.socket().shard().monotonic_us() + HTTP_CLOSE_US);
+        let mut left = HTTP_PIPELINED_BYTES_MAX;
+        while let Ok(count @ 1..) = self.recv(<[u8]>::len).await {
+            left = left.saturating_sub(count);
+            if left == 0 {
+                return;
+            }
         }
     }
 

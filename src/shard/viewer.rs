@@ -7,15 +7,16 @@ use std::rc::Rc;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::admission::Place;
 use super::asking::{Asker, Head, Step, Waiting};
 use super::calls::{self, CallHere};
+use super::connected::{Connected, End};
+use super::http2;
 use super::service::Service;
 use super::{Budget, Stream, Woken};
 use crate::http::{self, Method, Parsed, Response, Version};
 use crate::limits::{
-    HTTP_CLOSE_US, HTTP_HEAD_US_MAX, HTTP_PIPELINED_BYTES_MAX, HTTP_SEND_BYTES_PER_S_MIN,
-    HTTP_SEND_STALL_US_MAX, HTTP_SLICES_INLINE,
+    HTTP_HEAD_US_MAX, HTTP_PIPELINED_BYTES_MAX, HTTP_SEND_BYTES_PER_S_MIN, HTTP_SEND_STALL_US_MAX,
+    HTTP_SLICES_INLINE,
 };
 use crate::metrics::EndedBecause;
 
@@ -23,34 +24,24 @@ use crate::metrics::EndedBecause;
 pub struct Viewer {
     asker: Asker,
     stream: Stream,
-    _place: Place,
+    connected: Connected,
     /// Received behind the request that is being answered, or the beginning of one; nothing otherwise.
     received: Vec<u8>,
-    /// Its task came to its end, and was not cut off by a panic.
-    has_ended: bool,
+    /// Nothing has been answered yet, so that it may turn out to be HTTP/2.
+    is_new: bool,
 }
 
-/// Why a connection ended, when its peer did not simply close it.
-enum End {
-    Closed,
-    Because(EndedBecause),
-}
-
-impl From<io::Error> for End {
-    fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::TimedOut => Self::Because(EndedBecause::Timeout),
-            io::ErrorKind::InvalidData => Self::Because(EndedBecause::Protocol),
-            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Self::Closed,
-            _ => Self::Because(EndedBecause::Socket),
-        }
-    }
+/// What comes after the last response of HTTP/1.1.
+enum Next {
+    Nothing,
+    Http2,
 }
 
 impl Viewer {
     /// An accepted connection.
-    pub fn new(service: Rc<Service>, stream: Stream, place: Place) -> Self {
-        Self { asker: Asker::new(service), stream, _place: place, received: Vec::new(), has_ended: false }
+    pub fn new(stream: Stream, connected: Connected) -> Self {
+        let asker = Asker::new(Rc::clone(connected.service()));
+        Self { asker, stream, connected, received: Vec::new(), is_new: true }
     }
 
     fn service(&self) -> &Rc<Service> {
@@ -59,17 +50,19 @@ impl Viewer {
 
     /// Serves it to its end.
     pub async fn run(mut self) {
-        let end = self.serve().await;
-        if let Err(End::Because(because)) = end {
-            self.service().metrics.http_errors.of(because).inc();
+        match self.serve().await {
+            // Boxed: it is the larger of the two, and this is the task of every connection.
+            Ok(Next::Http2) => Box::pin(http2::serve(self.stream, self.received, self.connected)).await,
+            Ok(Next::Nothing) => self.connected.end(Ok(())),
+            Err(end) => self.connected.end(Err(end)),
         }
-        self.has_ended = true;
     }
 
-    async fn serve(&mut self) -> Result<(), End> {
+    async fn serve(&mut self) -> Result<Next, End> {
         let mut budget = self.service().shard.budget();
         loop {
             let (head, response) = match self.next_request().await? {
+                Step::Http2 => return Ok(Next::Http2),
                 Step::Respond(head, response) => (head, response),
                 Step::Wait(head, mut waiting) => {
                     let response = self.wait(&mut waiting).await?;
@@ -93,9 +86,10 @@ impl Viewer {
             let keep_alive = head.keep_alive && !self.service().is_draining();
             self.send(head, &response, keep_alive, &mut budget).await?;
             if !keep_alive {
-                self.linger().await;
-                return Ok(());
+                self.stream.close().await;
+                return Ok(Next::Nothing);
             }
+            self.is_new = false;
             budget.spend_request().await;
         }
     }
@@ -151,6 +145,13 @@ impl Viewer {
     /// Reads one request from received bytes, `None` when its head goes on; also returns how many bytes it
     /// took.
     fn read(&self, bytes: &[u8]) -> (Option<Step>, usize) {
+        if self.is_new && self.service().config().http.http2 {
+            match http::is_http2(bytes) {
+                Some(true) => return (Some(Step::Http2), 0),
+                Some(false) => {}
+                None => return (None, 0),
+            }
+        }
         match http::parse(bytes) {
             Parsed::Partial => (None, 0),
             Parsed::Refused(refusal) => (Some(Step::Refuse(Response::refused(refusal))), bytes.len()),
@@ -268,29 +269,6 @@ impl Viewer {
             budget.spend_bytes(count).await;
         }
         Ok(())
-    }
-
-    /// Closes so that the peer can read the last response: with unread input a close is a reset.
-    async fn linger(&self) {
-        self.stream.close_write();
-        self.stream.socket().set_deadline(self.service().shard.monotonic_us() + HTTP_CLOSE_US);
-        let mut left = HTTP_PIPELINED_BYTES_MAX;
-        while let Ok(count @ 1..) = self.stream.recv(<[u8]>::len).await {
-            left = left.saturating_sub(count);
-            if left == 0 {
-                return;
-            }
-        }
-    }
-}
-
-impl Drop for Viewer {
-    fn drop(&mut self) {
-        let metrics = &self.service().metrics;
-        metrics.http_disconnects.inc();
-        if !self.has_ended && !self.service().is_exiting() {
-            metrics.http_errors.of(EndedBecause::Panic).inc();
-        }
     }
 }
 
