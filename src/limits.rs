@@ -350,9 +350,14 @@ pub const PART_TARGET_MS_MAX: u32 = 5000;
 /// Milliseconds of a segment target above which a configuration is refused.
 pub const SEGMENT_TARGET_MS_MAX: u32 = 60_000;
 const _: () = assert!(PART_TARGET_MS_MAX < SEGMENT_TARGET_MS_MAX);
-/// Milliseconds for which a publisher's group of pictures is waited for.
+/// Milliseconds for which a publisher's group of pictures is waited for, and the longest that a session is
+/// planned for.
 pub const GOP_LEARNING_MS_MAX: u32 = 12_000;
 const _: () = assert!(GOP_LEARNING_MS_MAX < SEGMENT_TARGET_MS_MAX);
+/// Milliseconds of x264's keyint beyond which it says nothing about key frames: `-g 9999` is there to be out
+/// of the way of those that are forced. ffmpeg's default of 250 frames is less from 5 frames a second on.
+pub const GOP_SAID_MS_MAX: u32 = 60_000;
+const _: () = assert!(GOP_SAID_MS_MAX > GOP_LEARNING_MS_MAX);
 /// Milliseconds for which the second kind of track is waited for.
 pub const TRACK_LEARNING_MS_MAX: u64 = 1000;
 /// Cuts that a rendition may be behind the one they are made on; then that one makes no further

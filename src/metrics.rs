@@ -229,7 +229,7 @@ metrics! {
     segment_duration_seconds: Histogram(SEGMENT_BUCKETS_S) = "Durations of segments";
     segment_size_bytes: Histogram(SIZE_BUCKETS) = "Sizes of segments";
     bytes_stored: Gauge = "Bytes of media kept in memory";
-    active_viewers: Gauge = "Viewers now";
+    active_viewers: Gauge = "Viewers now of the streams at home here";
     http_requests: Labelled<StatusClass> = "Responses by class of status";
     http_resources: Labelled<Resource> = "Requests by what was asked for";
     http_bytes_sent: Counter = "Bytes sent to viewers";

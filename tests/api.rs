@@ -100,6 +100,29 @@ fn a_publish_call_is_checked_and_never_answers_with_what_it_was_sent() {
     assert!(granted["expiresAt"].as_str().is_some_and(|at| at.ends_with('Z')), "{granted}");
 }
 
+#[test]
+fn every_error_of_the_interface_is_json() {
+    let server = guarded(1);
+    for (method, path, length, expected) in [
+        ("GET", "/api/v1/publish", 0, 405),
+        ("POST", "/metrics", 0, 405),
+        ("GET", "/api/v1/streams/a%20b", 0, 404),
+        ("GET", "/api/v1/streams/none", 0, 404),
+        ("POST", "/api/v1/streams/live%2Fcrash/stop", 0, 400),
+        ("GET", "/api/v2/streams", 0, 404),
+        ("POST", "/api/v2/streams", 0, 404),
+        ("POST", "/api/v1/publish", 20_000, 413),
+        ("PATCH", "/api/v1/publish", 0, 501),
+    ] {
+        let mut client = server.client();
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
+        client.send_raw(head.as_bytes()).expect("asks");
+        let response = client.receive(SOON).expect("an answer");
+        assert_eq!(response.status, expected, "{method} {path}: {response:?}");
+        assert!(json(&response)["error"].is_string(), "{method} {path}: {response:?}");
+    }
+}
+
 /// Predecessor's defect 10: anyone could mint tokens and stop streams.
 #[test]
 fn defect_10_changing_calls_need_the_admin_key() {
@@ -218,6 +241,13 @@ fn defect_12_14_a_stream_is_shown_truly_and_stop_ends_it_for_publisher_and_viewe
             (one["state"] == "ended" && one["active"] == false).then_some(())
         });
         assert!(ended.is_some(), "the list says that it has ended");
+
+        // What has ended is not stopped again, on whatever shard the call arrives.
+        for _ in 0..8 {
+            let again = call(&server, "POST", "/api/v1/streams/show/stop", Some(ADMIN_KEY), "");
+            assert!(again.status == 404 && json(&again)["error"].is_string(), "{again:?}");
+        }
+        assert_eq!(server.log().matches("stopped by the API").count(), 2, "{}", server.log());
     }
 }
 

@@ -68,6 +68,17 @@ fn mistakes_on_the_command_line_are_one_line_and_code_1() {
 }
 
 #[test]
+fn one_address_for_both_ports_is_refused_by_check_and_serve() {
+    for name in ["check", "serve"] {
+        for rtmp in ["127.0.0.1:19401", ":19401"] {
+            let output = run(&[name, "--rtmp", rtmp, "--http", "127.0.0.1:19401"]);
+            let text = format!("--http: http.addr 127.0.0.1:19401 and rtmp.addr {rtmp} are the same address");
+            assert_refused(&output, &text);
+        }
+    }
+}
+
+#[test]
 fn help_and_version_are_told_on_standard_output() {
     for (arguments, expected) in [
         (&["--help"][..], "--latency <PRESET>"),
@@ -173,11 +184,43 @@ fn a_secret_that_others_can_read_is_refused() {
     let secret = folder.path().join("token_secret");
     fs::write(&secret, "0123456789abcdef0123456789abcdef").expect("writes");
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o644)).expect("sets its mode");
-    let state_dir = folder.path().display().to_string();
-    let mut serve = command();
-    serve.args(["--rtmp", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
-    serve.env("RAPIDRTMP_SERVER_STATE_DIR", &state_dir);
-    assert_refused(&finish(serve), "token_secret: mode 644, but a secret must be 600: chmod 600 it");
+    for name in ["check", "serve"] {
+        let mut refused = command();
+        refused.args([name, "--rtmp", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
+        refused.env("RAPIDRTMP_SERVER_STATE_DIR", folder.path());
+        assert_refused(&finish(refused), "token_secret: mode 644, but a secret must be 600: chmod 600 it");
+    }
+}
+
+#[test]
+fn check_keeps_nothing_in_the_state_directory_that_serve_would_have_made() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut check = command();
+    check.args(["check", "--rtmp", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
+    check.env("RAPIDRTMP_SERVER_STATE_DIR", folder.path());
+    let output = finish(check);
+    assert!(output.status.success(), "{output:?}");
+    assert!(!folder.path().join("token_secret").exists(), "a secret is made by the server alone");
+}
+
+#[test]
+fn a_state_directory_that_another_server_uses_is_refused_and_free_again_after_it() {
+    let config = Some("[server]\nstate_dir = \"DIR/state\"\n".to_owned());
+    let mut server = Server::start(&Options { config, ..Options::default() });
+    let state = server.directory().join("state");
+    let second = |name: &str| {
+        let mut command = command();
+        command.args([name, "--rtmp", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
+        command.env("RAPIDRTMP_SERVER_STATE_DIR", &state);
+        finish(command)
+    };
+    assert_refused(&second("serve"), "lock: another server uses this directory");
+    // Its settings can be checked while it runs.
+    let checked = second("check");
+    let stderr = String::from_utf8_lossy(&checked.stderr);
+    assert!(checked.status.success() && stderr.contains("another server uses this directory"), "{stderr}");
+    // However it ends.
+    server.restart();
 }
 
 #[test]
@@ -213,6 +256,35 @@ fn the_predecessors_environment_starts_the_server() {
     let warned =
         poll_until(ENDS_WITHIN, || server.log().contains("STORAGE_TYPE has no meaning").then_some(()));
     assert!(warned.is_some(), "{}", server.log());
+}
+
+#[test]
+fn debug_tells_each_segment_and_trace_each_message_and_neither_a_token() {
+    for (level, segments, messages) in [("info", false, false), ("debug", true, false), ("trace", true, true)]
+    {
+        let config = format!("[server]\nlog_level = \"{level}\"\n[hls]\nlatency = \"ultra\"\n");
+        let server = Server::start(&Options { shards: 2, config: Some(config), ..Options::default() });
+        let _publisher = Source::default().publish(&server.publish_url("told?token=open-sesame"));
+        wait_until_playable(&server.http().to_string(), "/live/told/index.m3u8", PLAYABLE_WITHIN);
+        let holds =
+            |parts: &[&str]| server.log().lines().any(|line| parts.iter().all(|part| line.contains(part)));
+        for rendition in ["v", "a"] {
+            let rendition = format!("rendition=\"{rendition}\"");
+            let segment =
+                ["DEBUG", " segment ", "stream=live/told", &rendition, "media_sequence=", "parts=", "bytes="];
+            let told = poll_until(ENDS_WITHIN, || (!segments || holds(&segment)).then_some(()));
+            assert!(told.is_some() && holds(&segment) == segments, "{level}: {}", server.log());
+        }
+        for kind in ["command", "set chunk size", "data", "video", "audio"] {
+            let kind = format!("type=\"{kind}\"");
+            let message = ["TRACE", "rtmp message", "peer=127.0.0.1", &kind, "timestamp_ms=", "bytes="];
+            assert_eq!(holds(&message), messages, "{level}: {kind}: {}", server.log());
+        }
+        assert_eq!(holds(&["TRACE", "stream=live/told"]), messages);
+        for secret in ["sesame", "token="] {
+            assert!(!server.log().contains(secret), "{level}: {}", server.log());
+        }
+    }
 }
 
 /// Predecessor's defect 17: no graceful shutdown.

@@ -88,7 +88,7 @@ pub struct Peer {
 
 impl Peer {
     fn of(text: &str, url: &Url, default_port: u16, tls: bool) -> Result<Self, AddressError> {
-        let host = url.host_str().ok_or_else(|| AddressError::Host { text: without_query(text) })?;
+        let host = url.host_str().ok_or_else(|| AddressError::Host { text: printable(text) })?;
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         Ok(Self { host, port: url.port().unwrap_or(default_port), tls })
     }
@@ -133,7 +133,7 @@ impl Resource {
     /// As [`Resource::parse`].
     pub fn join(&self, reference: &str) -> Result<Self, AddressError> {
         let url = self.url.join(reference).map_err(|error| AddressError::Syntax {
-            text: without_query(reference),
+            text: printable(reference),
             reason: error.to_string(),
         })?;
         let same = url.scheme() == self.url.scheme()
@@ -178,14 +178,14 @@ impl PublishAddress {
             "rtmp" => (1935, false),
             "rtmps" => (443, true),
             found => {
-                let (text, found) = (without_query(text), found.to_owned());
+                let (text, found) = (printable(text), found.to_owned());
                 return Err(AddressError::Scheme { text, found, allowed: "rtmp or rtmps" });
             }
         };
         let peer = Peer::of(text, &url, default_port, tls)?;
         let named = url.path().trim_start_matches('/').rsplit_once('/');
         let Some((app, key)) = named.filter(|(app, key)| !app.is_empty() && !key.is_empty()) else {
-            return Err(AddressError::NoKey { text: without_query(text) });
+            return Err(AddressError::NoKey { text: printable(text) });
         };
         let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
         let (stream_name, name) = (format!("{key}{query}"), format!("{app}/{key}"));
@@ -201,7 +201,7 @@ impl PublishAddress {
 
 fn parse(text: &str) -> Result<Url, AddressError> {
     Url::parse(text)
-        .map_err(|error| AddressError::Syntax { text: without_query(text), reason: error.to_string() })
+        .map_err(|error| AddressError::Syntax { text: printable(text), reason: error.to_string() })
 }
 
 fn http_peer(text: &str, url: &Url) -> Result<Peer, AddressError> {
@@ -209,15 +209,20 @@ fn http_peer(text: &str, url: &Url) -> Result<Peer, AddressError> {
         "http" => Peer::of(text, url, 80, false),
         "https" => Peer::of(text, url, 443, true),
         found => {
-            let (text, found) = (without_query(text), found.to_owned());
+            let (text, found) = (printable(text), found.to_owned());
             Err(AddressError::Scheme { text, found, allowed: "http or https" })
         }
     }
 }
 
-/// An address as it may be printed: tokens stand in queries.
-fn without_query(text: &str) -> String {
-    text.split(['?', '#']).next().unwrap_or_default().to_owned()
+/// An address as it may be printed: tokens stand in queries, passwords before an `@`.
+pub fn printable(text: &str) -> String {
+    let text = text.split(['?', '#']).next().unwrap_or_default();
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    let (authority, path) =
+        rest.split_once('/').map_or((rest, None), |(authority, path)| (authority, Some(path)));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    path.map_or_else(|| format!("{scheme}://{host}"), |path| format!("{scheme}://{host}/{path}"))
 }
 
 #[cfg(test)]
@@ -247,9 +252,13 @@ mod tests {
 
     #[test]
     fn addresses_of_no_use_say_why_and_never_a_secret() {
-        for text in
-            ["rtmp://host/a?token=secret", "http://host/live/a?token=secret", "no address?token=secret"]
-        {
+        assert_eq!(printable("https://me:secret@h:1/a/b?token=secret#x"), "https://h:1/a/b");
+        assert_eq!(printable("h/a?b"), "h/a");
+        for text in [
+            "rtmp://me:secret@host/a?token=secret",
+            "http://host/live/a?token=secret",
+            "no address?token=secret",
+        ] {
             let error = PublishAddress::parse(text).unwrap_err().to_string();
             assert!(!error.contains("secret"), "{error}");
         }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use loadtest::address::printable;
 use loadtest::net::{HttpVersion, Trust};
 use loadtest::run::Settings;
 use loadtest::scenario::{
@@ -283,7 +284,7 @@ impl PublishArguments {
         let ramp = Phase { publishers_percent: Some(100.0), ..phase("ramp", self.ramp_s) };
         let publish = Phase { measured: true, ..phase("publish", self.seconds.unwrap_or(FOREVER_S)) };
         let scenario = Scenario {
-            title: format!("publish {}", without_query(&self.url)),
+            title: format!("publish {}", printable(&self.url)),
             publish: vec![group],
             phase: vec![ramp, publish],
             ..empty()
@@ -319,7 +320,7 @@ impl WatchArguments {
         let ramp = Phase { viewers_percent: Some(100.0), ..phase("ramp", self.ramp_s) };
         let watch = Phase { measured: true, ..phase("watch", self.seconds.unwrap_or(FOREVER_S)) };
         let scenario = Scenario {
-            title: format!("watch {}", without_query(&self.url)),
+            title: format!("watch {}", printable(&self.url)),
             seed: self.seed,
             watch: vec![group],
             phase: vec![ramp, phase("warm-up", self.warm_up_s), watch],
@@ -386,9 +387,4 @@ fn size(text: &str) -> Result<(u32, u32), String> {
     let sides =
         text.split_once('x').and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)));
     sides.ok_or_else(|| format!("{text:?} is no size: 1280x720 is one"))
-}
-
-/// Tokens stand in queries.
-fn without_query(url: &str) -> &str {
-    url.split('?').next().unwrap_or_default()
 }

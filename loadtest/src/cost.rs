@@ -1,16 +1,13 @@
 //! What a process and the machine cost: processor time and resident memory, from `/proc` or a metrics page.
 
-use std::time::Duration;
-
 /// Clock ticks a second in `/proc`: the same on every Linux that runs this.
 const TICKS_PER_S: u64 = 100;
-/// Time for a metrics page.
-const METRICS_WITHIN: Duration = Duration::from_secs(2);
 
 /// A reading of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Cost {
-    /// Processor time since it started, user and system, all threads, in microseconds.
+    /// Processor time since it started, user and system, in microseconds: of all threads, those that ended too, to
+    /// the 10 ms that the kernel counts in.
     pub cpu_us: u64,
     /// Resident memory in bytes.
     pub resident_bytes: u64,
@@ -48,7 +45,7 @@ pub fn of_process(id: u32) -> Result<Cost, CostError> {
     };
     let (stat, status) = (read("stat")?, read("status")?);
     let ticks = cpu_ticks(&stat).ok_or_else(|| error("/proc/PID/stat is not understood".to_owned()))?;
-    let cpu_us = schedstat_us(id).unwrap_or(ticks * 1_000_000 / TICKS_PER_S);
+    let cpu_us = ticks * 1_000_000 / TICKS_PER_S;
     let resident_kib = resident_kib(&status).unwrap_or(0);
     Ok(Cost { cpu_us, resident_bytes: resident_kib * 1024 })
 }
@@ -62,17 +59,6 @@ pub fn own() -> Cost {
 pub fn own_thread_cpu_us() -> u64 {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     text.split_whitespace().next().and_then(|field| field.parse::<u64>().ok()).unwrap_or(0) / 1000
-}
-
-/// Time of all living threads, exact to the nanosecond where ticks are 10 ms. A server keeps its threads; one that
-/// ends takes its time along.
-fn schedstat_us(id: u32) -> Option<u64> {
-    let mut sum_ns = 0u64;
-    for task in std::fs::read_dir(format!("/proc/{id}/task")).ok()? {
-        let text = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
-        sum_ns += text.split_whitespace().next()?.parse::<u64>().ok()?;
-    }
-    Some(sum_ns / 1000)
 }
 
 /// Fields 14 and 15, behind the name in parentheses, which may hold anything.
@@ -141,11 +127,6 @@ pub fn parse_metrics(address: &str, text: &str) -> Result<Cost, CostError> {
     let resident =
         sum("process_resident_memory_bytes").ok_or_else(|| missing("process_resident_memory_bytes"))?;
     Ok(Cost { cpu_us: (cpu_s * 1e6) as u64, resident_bytes: resident as u64 })
-}
-
-/// How long a metrics page may take.
-pub fn metrics_within() -> Duration {
-    METRICS_WITHIN
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::address::PublishAddress;
 use crate::measure::{Measure, Meter};
 use crate::publish::{self, PublishPlan};
 use crate::watch::{self, WatchPlan};
-use crate::worker::{Shared, Worker};
+use crate::worker::{Shared, ViewerFigures, Worker};
 use crate::{clock, cost, host};
 
 /// How often a worker looks how late its timers are.
@@ -56,6 +56,8 @@ pub enum Command {
     End(Task),
     /// Hands over what was measured since the last time.
     Second,
+    /// Hands over what is known at the end.
+    EndRun,
     /// Ends all.
     Stop,
 }
@@ -66,6 +68,8 @@ pub struct WorkerSecond {
     pub measure: Measure,
     /// Its thread's processor time since it began, in microseconds.
     pub cpu_us: u64,
+    /// What each viewer saw; at the end of the run only.
+    pub viewers: Vec<ViewerFigures>,
 }
 
 struct Handle {
@@ -123,8 +127,21 @@ impl Workers {
     /// # Errors
     /// The number of a worker that has ended.
     pub fn end_second(&self) -> Result<Vec<WorkerSecond>, usize> {
+        self.ask_all(|| Command::Second)
+    }
+
+    /// What all workers know at the end of the run.
+    ///
+    /// # Errors
+    /// The number of a worker that has ended.
+    pub fn end_run(&self) -> Result<Vec<WorkerSecond>, usize> {
+        self.ask_all(|| Command::EndRun)
+    }
+
+    fn ask_all(&self, command: impl Fn() -> Command) -> Result<Vec<WorkerSecond>, usize> {
         for handle in &self.handles {
-            let _ = handle.commands.send(Command::Second);
+            // A worker that has ended says nothing below.
+            let _ = handle.commands.send(command());
         }
         self.handles
             .iter()
@@ -155,7 +172,7 @@ async fn serve(
     while let Some(command) = received.recv().await {
         match command {
             Command::Publish { number, plan, address, due_us } => {
-                let task = publish::publish(Rc::clone(&worker), plan, address, due_us);
+                let task = publish::publish(Rc::clone(&worker), plan, number, address, due_us);
                 running.insert(Task::Publisher(number), until_ended(task));
             }
             Command::Watch { number, plan, place, due_us } => {
@@ -165,7 +182,14 @@ async fn serve(
             Command::End(task) => drop(running.remove(&task)),
             Command::Second => {
                 let (measure, cpu_us) = (worker.end_second(), cost::own_thread_cpu_us());
-                if seconds.send(WorkerSecond { measure, cpu_us }).is_err() {
+                if seconds.send(WorkerSecond { measure, cpu_us, viewers: Vec::new() }).is_err() {
+                    return;
+                }
+            }
+            Command::EndRun => {
+                let (measure, viewers) = worker.end_run();
+                if seconds.send(WorkerSecond { measure, cpu_us: cost::own_thread_cpu_us(), viewers }).is_err()
+                {
                     return;
                 }
             }
@@ -193,6 +217,7 @@ async fn watch_own_lateness(worker: Rc<Worker>) {
         let due_us = clock::monotonic_us() + TICK.as_micros() as u64;
         tokio::time::sleep_until(clock::instant_at(due_us)).await;
         let late_us = clock::monotonic_us().saturating_sub(due_us);
-        worker.measure(|measure| measure.record_us(Meter::OwnLateness, late_us));
+        let every_us = TICK.as_micros() as u64;
+        worker.measure(|measure| measure.record_corrected_us(Meter::OwnLateness, late_us, every_us));
     }
 }

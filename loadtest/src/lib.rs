@@ -14,10 +14,11 @@ pub mod stamp;
 // What is sent, and what is read.
 pub mod fmp4;
 pub mod measure;
-pub mod net;
 pub mod playlist;
 pub mod report;
 pub mod source;
+// How it is asked for.
+pub mod net;
 // What is to happen.
 pub mod scenario;
 // A player without sockets.

@@ -57,14 +57,17 @@ fn prepared(
 }
 
 fn measure(scenario: &Scenario, settings: &run::Settings, outputs: &Outputs) -> Result<ExitCode, String> {
+    for path in [&outputs.json, &outputs.html].into_iter().flatten() {
+        can_be_written(path)?;
+    }
     let stop = Arc::new(AtomicBool::new(false));
     watch_signals(&stop)?;
     let mut terminal = Terminal::new(outputs.quiet);
     let ran = run::run(scenario, settings, &stop, &mut terminal);
     terminal.end();
     let report = ran.map_err(|error| error.to_string())?;
-    write_outputs(&report, outputs)?;
     print(&report::table(&report))?;
+    write_outputs(&report, outputs)?;
     Ok(if report.interrupted {
         ExitCode::from(INTERRUPTED)
     } else {
@@ -73,6 +76,12 @@ fn measure(scenario: &Scenario, settings: &run::Settings, outputs: &Outputs) -> 
             Verdict::Pass | Verdict::Measured => ExitCode::SUCCESS,
         }
     })
+}
+
+/// A run of an hour should not end in a folder that is not there.
+fn can_be_written(path: &std::path::Path) -> Result<(), String> {
+    let opened = std::fs::OpenOptions::new().append(true).create(true).open(path);
+    opened.map(drop).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 fn write_outputs(report: &Report, outputs: &Outputs) -> Result<(), String> {

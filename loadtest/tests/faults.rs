@@ -117,23 +117,3 @@ fn sound_that_is_not_there_is_not_asked_for() {
     assert_eq!(found_in(&report, &origin), BTreeSet::new(), "{:?}", faults(&report));
     assert_eq!(report.figures["join_count"], 2.0);
 }
-
-/// Two origins in one run of the machine: whatever it adds, it adds to both.
-#[test]
-fn a_delay_of_40_ms_is_measured_as_40_ms() {
-    let measured = |delay_ms| {
-        let origin = Origin::start(Options { delay: Duration::from_millis(delay_ms), ..Options::default() });
-        let report = run(&viewers_of(&origin.url(), 4, "parts", 8.0), &Settings::default(), |_| {}).unwrap();
-        (report.figures["p50_ms"], report.figures["latency_oldest_p50_ms"])
-    };
-    let (at_once, delayed) = std::thread::scope(|scope| {
-        let at_once = scope.spawn(|| measured(0));
-        (scope.spawn(|| measured(40)).join(), at_once.join())
-    });
-    let ((delayed, oldest), (at_once, _)) = (at_once.unwrap(), delayed.unwrap());
-    let found = delayed - at_once;
-    assert!((38.0..=42.0).contains(&found), "{found} ms: {delayed} against {at_once}");
-    let apart = oldest - delayed;
-    let wanted = Options::default().oldest_latency().as_secs_f64() * 1000.0;
-    assert!((wanted - 40.0..=wanted + 40.0).contains(&apart), "the oldest frame is {apart} ms older");
-}

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::http::{Body, Cache, Method, Response, Status, content_type};
+use crate::http::{Body, Cache, Extra, Method, Refusal, Response, Status, content_type};
 use crate::limits::{API_DETAILS_CODECS_MAX, API_STREAM_KEY_CHARS_MAX};
 use crate::media::StreamName;
 
@@ -81,6 +81,23 @@ impl Route {
     }
 }
 
+/// True for a path, decoded or not, of which every error is JSON.
+pub fn owns(path: &str) -> bool {
+    path.starts_with("/api/")
+}
+
+/// The answer to a head that is not served, if it asks for a path of ours; close the connection after it.
+pub fn refused(head: &[u8], refusal: Refusal) -> Option<Response> {
+    let target = head.split(|byte| *byte == b' ').nth(1)?;
+    let is_ours = std::str::from_utf8(target).is_ok_and(owns);
+    is_ours.then(|| failure(refusal.status(), &refusal.to_string()))
+}
+
+/// Answers a call under the wrong method.
+pub fn wrong_method(allowed: &'static str) -> Response {
+    Response { extra: Extra::Allow(allowed), ..failure(Status::MethodNotAllowed, "method not allowed") }
+}
+
 /// `KEY` is live/KEY; `APP/KEY` is itself.
 pub fn stream_name(key: &str) -> Option<StreamName> {
     if key.contains('/') { StreamName::parse(key).ok() } else { StreamName::new(APP_DEFAULT, key).ok() }
@@ -128,7 +145,7 @@ pub struct StreamDetails {
     pub frame_rate_milli: Option<u32>,
     /// Received in the last second, bits a second.
     pub bitrate_bits: u64,
-    /// Connections that read the first rendition in the last two target durations, all shards.
+    /// By what reloads of the first rendition brought in the last two target durations, all shards.
     pub viewers: u64,
     /// TARGETDURATION, seconds.
     pub target_duration_s: Option<u32>,

@@ -5,8 +5,10 @@
 mod admin;
 mod backoff;
 mod base64url;
+mod permit;
 mod token;
 
 pub use admin::AdminKey;
 pub use backoff::Backoff;
+pub use permit::{Permit, TokenDigest};
 pub use token::{Claims, TokenError, Tokens};

@@ -11,6 +11,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
 use super::base64url;
+use super::permit::{Permit, TokenDigest};
 use crate::limits::{TOKEN_BYTES_MAX, TOKEN_SUBJECT_BYTES_MAX};
 use crate::secret::Secret;
 
@@ -158,6 +159,21 @@ impl Tokens {
         let stream = payload.sub.into_owned();
         Ok(Claims { stream, issued_unix_s: payload.iat, expires_unix_s: payload.exp })
     }
+
+    /// What a token allows on `stream` at a time in Unix seconds.
+    ///
+    /// # Errors
+    /// [`TokenError`] of any kind but [`TokenError::Expired`].
+    pub fn permit(&self, token: &str, stream: &str, now_unix_s: u64) -> Result<Permit, TokenError> {
+        match self.verify(token, stream, now_unix_s) {
+            Ok(_) => Ok(Permit::Valid(TokenDigest::of(token))),
+            // The last of the checks: all others were passed.
+            Err(TokenError::Expired { ago_s }) => {
+                Ok(Permit::Expired { token: TokenDigest::of(token), ago_s })
+            }
+            Err(error) => Err(error),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -227,6 +243,20 @@ mod tests {
             assert_eq!(tokens().verify(token, stream, now), Err(error), "{token} {stream} {now}");
         }
         assert_eq!(tokens().verify(&token, "live/demo", NOW + 59), Ok(claims()));
+    }
+
+    #[test]
+    fn only_a_token_that_is_in_order_but_for_its_age_permits_what_an_expired_one_does() {
+        let token = tokens().mint(&claims());
+        let digest = TokenDigest::of(&token);
+        let permit = |token: &str, stream, now| tokens().permit(token, stream, now);
+        assert_eq!(permit(&token, "live/demo", NOW + 59), Ok(Permit::Valid(digest)));
+        let expired = Permit::Expired { token: digest, ago_s: 5 };
+        assert_eq!(permit(&token, "live/demo", NOW + 65), Ok(expired));
+        assert_eq!(permit(&token, "live/other", NOW + 65), Err(TokenError::OtherStream));
+        let other = Tokens::new(&Secret::new("another secret")).mint(&claims());
+        assert_eq!(permit(&other, "live/demo", NOW + 65), Err(TokenError::Signature));
+        assert_eq!(permit("", "live/demo", NOW + 65), Err(TokenError::Missing));
     }
 
     #[test]

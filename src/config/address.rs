@@ -45,6 +45,20 @@ impl ListenAddress {
         }
     }
 
+    /// True when only one of the two can be listened on: the same port of the same interface. Port 0 is
+    /// another one each time.
+    pub fn clashes_with(self, other: Self) -> bool {
+        let takes_in = |all: SocketAddr, one: SocketAddr| {
+            // `[::]` takes IPv4 in, too.
+            all.ip().is_unspecified() && (all.is_ipv6() || one.is_ipv4())
+        };
+        self.port() == other.port()
+            && self.port() != Some(0)
+            && self.candidates().zip(other.candidates()).any(|(ours, theirs)| {
+                ours.ip() == theirs.ip() || takes_in(ours, theirs) || takes_in(theirs, ours)
+            })
+    }
+
     /// What to bind, the first that works: for every interface `[::]`, which takes IPv4 in too, and
     /// `0.0.0.0` for hosts without IPv6.
     pub fn candidates(self) -> impl Iterator<Item = SocketAddr> {
@@ -131,6 +145,29 @@ mod tests {
         }
         for text in [":", ":99999", ":+80", "80a", "host:80", "::1:80", "1.2.3.4", "1.2.3.4:", " :80"] {
             assert!(text.parse::<ListenAddress>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_address_clashes_with_what_takes_it_in() {
+        for (one, other, expected) in [
+            (":80", ":80", true),
+            (":80", ":81", false),
+            (":80", "127.0.0.1:80", true),
+            (":80", "[::1]:80", true),
+            ("127.0.0.1:80", "127.0.0.1:80", true),
+            ("127.0.0.1:80", "127.0.0.2:80", false),
+            ("0.0.0.0:80", "127.0.0.1:80", true),
+            ("0.0.0.0:80", "[::1]:80", false),
+            ("[::]:80", "127.0.0.1:80", true),
+            (":0", ":0", false),
+            ("127.0.0.1:0", "127.0.0.1:0", false),
+            ("", "", false),
+            ("", ":80", false),
+        ] {
+            let parsed = |text: &str| text.parse::<ListenAddress>().unwrap();
+            assert_eq!(parsed(one).clashes_with(parsed(other)), expected, "{one} {other}");
+            assert_eq!(parsed(other).clashes_with(parsed(one)), expected, "{other} {one}");
         }
     }
 }

@@ -214,7 +214,7 @@ impl Loader {
     /// # Errors
     /// [`ConfigError`] when two settings contradict one another.
     pub fn finish(mut self) -> Result<(Config, Vec<String>), ConfigError> {
-        let Config { rtmp, hls, auth, ingest, .. } = &self.config;
+        let Config { rtmp, http, hls, auth, ingest, .. } = &self.config;
         let (part_ms, segment_ms) = (hls.part_wish_or_preset_ms(), hls.segment_target_or_preset_ms());
         let public_url = &rtmp.public_url;
         let url =
@@ -241,6 +241,14 @@ impl Loader {
                 format!(
                     "ingest.publish_timeout_s = {}: at least ingest.handshake_timeout_s = {} is allowed",
                     ingest.publish_timeout_s, ingest.handshake_timeout_s
+                ),
+            ),
+            (
+                "http.addr",
+                !http.addr.clashes_with(rtmp.addr),
+                format!(
+                    "http.addr {} and rtmp.addr {} are the same address: each needs one of its own",
+                    http.addr, rtmp.addr
                 ),
             ),
             (

@@ -85,7 +85,19 @@ impl CertificateSource {
     /// # Errors
     /// [`CertificateError`] for the first that cannot be had.
     pub fn read(&self) -> Result<Vec<Pem>, CertificateError> {
-        let made = self.self_signed.as_ref().map(|made| made.read(SystemTime::now())).into_iter();
+        self.read_all(true)
+    }
+
+    /// As [`Self::read`], without keeping what is made on the way.
+    ///
+    /// # Errors
+    /// [`CertificateError`] for the first that cannot be had.
+    pub fn look(&self) -> Result<Vec<Pem>, CertificateError> {
+        self.read_all(false)
+    }
+
+    fn read_all(&self, keep: bool) -> Result<Vec<Pem>, CertificateError> {
+        let made = self.self_signed.as_ref().map(|made| made.read(SystemTime::now(), keep)).into_iter();
         let read = self.files.iter().map(|(chain, key)| {
             Ok(Pem {
                 name: chain.display().to_string(),
@@ -123,7 +135,7 @@ fn read(path: &Path) -> Result<String, CertificateError> {
 }
 
 impl SelfSigned {
-    fn read(&self, now: SystemTime) -> Result<Pem, CertificateError> {
+    fn read(&self, now: SystemTime, keep: bool) -> Result<Pem, CertificateError> {
         let Some(state) = &self.state else { return self.make(now) };
         let (chain_path, key_path) = (state.self_signed_chain(), state.self_signed_key());
         let made = fs::metadata(&chain_path).and_then(|file| file.modified());
@@ -141,6 +153,9 @@ impl SelfSigned {
             }
         }
         let fresh = self.make(now)?;
+        if !keep {
+            return Ok(fresh);
+        }
         // The key first: a chain without its key is found to be old at the next start, not the reverse.
         state.replace(&key_path, fresh.key.as_bytes())?;
         state.replace(&chain_path, fresh.chain.as_bytes())?;

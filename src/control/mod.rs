@@ -14,7 +14,7 @@ use std::time::Duration;
 
 pub use certificates::{CertificateError, CertificateSource, Pem};
 pub use log::LogWriter;
-pub use state::{StateDir, StateError};
+pub use state::{StateDir, StateError, StateLock};
 pub use watched::Install;
 
 use crate::limits::{CERTIFICATE_LOOK_EVERY_MS, CONTROL_QUEUE_MAX};

@@ -1,7 +1,7 @@
 //! The state directory: one small file a stream with the numbers that must never go back, and the
 //! secret that signs tokens.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -14,6 +14,14 @@ pub struct StateDir {
     streams: PathBuf,
     secret: PathBuf,
     self_signed: PathBuf,
+    lock: PathBuf,
+}
+
+/// The right to write records, of one process at a time; given back when it is dropped, and by the kernel
+/// however the process ends.
+#[derive(Debug)]
+pub struct StateLock {
+    _file: File,
 }
 
 /// What went wrong, with the path.
@@ -26,6 +34,12 @@ pub enum StateError {
         path: PathBuf,
         /// Why.
         source: io::Error,
+    },
+    /// Another process keeps its numbers here: two would write over one another's.
+    #[error("{}: another server uses this directory", path.display())]
+    InUse {
+        /// Which file is locked.
+        path: PathBuf,
     },
     /// The secret can be read by others.
     #[error("{}: mode {found:o}, but a secret must be 600: chmod 600 it", path.display())]
@@ -51,7 +65,23 @@ impl StateDir {
     pub fn open(path: &Path) -> Result<Self, StateError> {
         let streams = path.join("streams");
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&streams).map_err(at(&streams))?;
-        Ok(Self { streams, secret: path.join("token_secret"), self_signed: path.join("self_signed") })
+        let [secret, self_signed, lock] = ["token_secret", "self_signed", "lock"].map(|name| path.join(name));
+        Ok(Self { streams, secret, self_signed, lock })
+    }
+
+    /// Takes the directory for this process.
+    ///
+    /// # Errors
+    /// [`StateError::InUse`] while another one has it, [`StateError::Io`] where files cannot be locked.
+    pub fn lock(&self) -> Result<StateLock, StateError> {
+        let path = &self.lock;
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
+        let file = file.map_err(at(path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(StateLock { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(StateError::InUse { path: path.clone() }),
+            Err(TryLockError::Error(error)) => Err(at(path)(error)),
+        }
     }
 
     /// Finds out now, and not at the first segment, that nothing can be kept here.
@@ -73,6 +103,18 @@ impl StateDir {
     /// # Errors
     /// [`StateError`] when it cannot be read or written, or when others can read it.
     pub fn secret_or(&self, fresh: &str) -> Result<String, StateError> {
+        if let Some(secret) = self.secret()? {
+            return Ok(secret);
+        }
+        self.replace(&self.secret, fresh.as_bytes())?;
+        Ok(fresh.to_owned())
+    }
+
+    /// The kept secret; `None` before there is one.
+    ///
+    /// # Errors
+    /// [`StateError`] when it cannot be read, or when others can read it.
+    pub fn secret(&self) -> Result<Option<String>, StateError> {
         let path = &self.secret;
         match fs::metadata(path) {
             Ok(metadata) => {
@@ -84,13 +126,10 @@ impl StateDir {
                 if secret.is_empty() {
                     Err(StateError::SecretEmpty { path: path.clone() })
                 } else {
-                    Ok(secret)
+                    Ok(Some(secret))
                 }
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.replace(path, fresh.as_bytes())?;
-                Ok(fresh.to_owned())
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(at(path)(error)),
         }
     }
@@ -182,6 +221,16 @@ mod tests {
         // Modes do not hold root back, a directory in the way does.
         fs::create_dir(folder.path().join("streams/probe")).unwrap();
         assert!(matches!(state.check_writable(), Err(StateError::Io { .. })));
+    }
+
+    #[test]
+    fn a_directory_is_of_one_server_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || StateDir::open(folder.path()).unwrap();
+        let lock = open().lock().unwrap();
+        assert!(matches!(open().lock(), Err(StateError::InUse { .. })));
+        drop(lock);
+        open().lock().unwrap();
     }
 
     #[test]

@@ -30,6 +30,9 @@ use crate::rtmp::ClientError;
 use encoder::EncodeError;
 use publisher::Publisher;
 
+/// Gives a token; asked anew for each connection, since the server may run for longer than one is valid.
+pub type TokenSource = Arc<dyn Fn() -> String + Send + Sync>;
+
 /// What the demo encoder shows, and where it publishes it.
 #[derive(Clone)]
 pub struct DemoOptions {
@@ -37,8 +40,8 @@ pub struct DemoOptions {
     pub rtmp: SocketAddr,
     /// What to publish as.
     pub name: StreamName,
-    /// The token that allows it; `None` where none is asked for.
-    pub token: Option<String>,
+    /// Gives the token that allows it; `None` where none is asked for.
+    pub token: Option<TokenSource>,
     /// Pixels across; even.
     pub width: u16,
     /// Lines; even.
@@ -53,7 +56,7 @@ pub struct DemoOptions {
 
 impl DemoOptions {
     /// 640x360 at 30 frames and at most 1 Mbit a second, an IDR each second.
-    pub fn new(rtmp: SocketAddr, name: StreamName, token: Option<String>) -> Self {
+    pub fn new(rtmp: SocketAddr, name: StreamName, token: Option<TokenSource>) -> Self {
         let (width, height, fps) = (640, 360, 30);
         Self { rtmp, name, token, width, height, fps, gop_frames: fps, bitrate_bits: 1_000_000 }
     }
@@ -314,16 +317,16 @@ mod tests {
         received
     }
 
-    fn start(listener: &TcpListener, token: Option<&str>) -> DemoHandle {
+    fn start(listener: &TcpListener, token: Option<TokenSource>) -> DemoHandle {
         let name = StreamName::new("live", "demo").unwrap();
         let address = listener.local_addr().unwrap();
-        spawn(DemoOptions::new(address, name, token.map(Into::into))).unwrap()
+        spawn(DemoOptions::new(address, name, token)).unwrap()
     }
 
     #[test]
     fn publishes_configs_then_frames_with_the_timestamps_of_their_numbers() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let demo = start(&listener, Some("secret"));
+        let demo = start(&listener, Some(Arc::new(|| "secret".to_owned())));
         let received = serve(&listener, |received| received.videos_count() > 12);
         drop(demo);
         assert_eq!(received.name, StreamName::new("live", "demo").ok());
@@ -353,9 +356,12 @@ mod tests {
     #[test]
     fn comes_back_after_the_server_went_away_and_unpublishes_when_stopped() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let demo = start(&listener, None);
+        let asked = AtomicU64::new(0);
+        // A day may lie between the two connections.
+        let token = move || format!("token {}", asked.fetch_add(1, Ordering::Relaxed));
+        let demo = start(&listener, Some(Arc::new(token)));
         let first = serve(&listener, |received| received.videos_count() > 2);
-        assert_eq!((first.token, first.unpublished), (None, false));
+        assert_eq!((first.token.as_deref(), first.unpublished), (Some("token 0"), false));
         let mut demo = Some(demo);
         let mut stopping = None;
         let second = serve(&listener, |received| {
@@ -368,6 +374,7 @@ mod tests {
         });
         stopping.unwrap().join().unwrap();
         assert!(second.unpublished);
+        assert_eq!(second.token.as_deref(), Some("token 1"));
         assert_eq!(second.of(TrackKind::Video).next().unwrap().0, 0, "a new connection begins anew");
     }
 

@@ -37,7 +37,8 @@ impl Publisher {
         getrandom::fill(&mut random).map_err(|error| DemoError::Io("get random bytes", error.into()))?;
         let host = options.rtmp.to_string();
         let name = &options.name;
-        let config = ClientConfig::new(&host, name.app(), name.key(), options.token.as_deref());
+        let token = options.token.as_ref().map(|give| give());
+        let config = ClientConfig::new(&host, name.app(), name.key(), token.as_deref());
         let give_up = Duration::from_millis(DEMO_CONNECT_MS_MAX);
         let mut publisher = Self {
             socket: connect(options, give_up).map_err(|error| DemoError::Io("connect", error))?,

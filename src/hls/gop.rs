@@ -42,15 +42,15 @@ impl GopLearner {
     }
 
     /// The expected length, milliseconds, once it is decided: the known one at once; the longest
-    /// seen after 3 s and a complete group; the segment target after 12 s without one.
-    pub fn expected_ms(&self, segment_target_ms: u32) -> Option<u32> {
+    /// seen after 3 s and a complete group; `unseen_ms` after 12 s without one.
+    pub fn expected_ms(&self, unseen_ms: u32) -> Option<u32> {
         if self.known_ms.is_some() {
             return self.known_ms;
         }
         let watched_ms = self.newest_ms.saturating_sub(self.first_key_ms?);
         match self.longest_ms {
             Some(_) if watched_ms >= WATCHED_MS_MIN => self.longest_ms(),
-            _ if watched_ms >= i64::from(GOP_LEARNING_MS_MAX) => Some(segment_target_ms),
+            _ if watched_ms >= i64::from(GOP_LEARNING_MS_MAX) => Some(unseen_ms),
             _ => None,
         }
     }

@@ -11,6 +11,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Epoch, EventBody, RenditionId, SessionId, StreamEvent};
+use crate::auth::TokenDigest;
 use crate::limits::RENDITION_NAMES_KEPT_MAX;
 
 /// 2025-01-01T00:00:00Z, from where numbers without a record are counted.
@@ -25,6 +26,8 @@ const DISCONTINUITY_SEQUENCE_UNIT_MS: u64 = 3_600_000;
 pub struct Numbering {
     epoch: Epoch,
     session: Option<FrozenSession>,
+    /// What the session was started with; `None` once it has ended.
+    token: Option<TokenDigest>,
     /// The least that a new segment may have; at least 1, since hls.js takes 0 for none.
     media_sequence_next: u64,
     /// The least that a new session's first segment may have.
@@ -62,12 +65,15 @@ pub struct StreamRecord {
     /// The epoch that wrote it.
     #[serde(with = "as_text")]
     pub epoch: Epoch,
-    /// The newest session's frozen values, kept by the next one if the publisher still fits them.
+    /// The newest session and its frozen values. The next one is later; its own values come from its publisher.
     pub session: Option<FrozenSession>,
     /// The newest media sequence number.
     pub media_sequence_last: u64,
     /// The newest discontinuity sequence number.
     pub discontinuity_sequence_last: u64,
+    /// The token that the session was started with, until ENDLIST.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<TokenDigest>,
 }
 
 /// What was frozen with a session's first playlist.
@@ -112,6 +118,7 @@ impl Numbering {
         Self {
             epoch: Epoch { started_unix_ms: unix_ms.max(recorded_ms), random },
             session: record.and_then(|record| record.session),
+            token: None,
             media_sequence_next,
             discontinuity_sequence_next,
             counters: Vec::new(),
@@ -151,6 +158,16 @@ impl Numbering {
             media_sequence_first: self.media_sequence_next,
             discontinuity_sequence_first: self.discontinuity_sequence_next,
         }
+    }
+
+    /// What the session that starts was allowed by.
+    pub fn set_token(&mut self, token: Option<TokenDigest>) {
+        self.token = token;
+    }
+
+    /// What the session was started with; `None` once it has ended.
+    pub fn token(&self) -> Option<TokenDigest> {
+        self.token
     }
 
     /// Follows an event that the home's window has applied.
@@ -195,7 +212,8 @@ impl Numbering {
                     session.average_bandwidth_bits = Some(average_bandwidth_bits);
                 }
             }
-            EventBody::Announce | EventBody::Close(_) | EventBody::End | EventBody::Retire(_) => {}
+            EventBody::End => self.token = None,
+            EventBody::Announce | EventBody::Close(_) | EventBody::Retire(_) => {}
         }
     }
 
@@ -206,6 +224,7 @@ impl Numbering {
             session: self.session,
             media_sequence_last: self.media_sequence_next.saturating_sub(1),
             discontinuity_sequence_last: self.discontinuity_sequence_next.saturating_sub(1),
+            token: self.token,
         }
     }
 
@@ -288,6 +307,10 @@ mod tests {
         };
         let mut numbering = Numbering::new(NOW_UNIX_MS, 7, None);
         numbering.session = Some(session);
+        // As it was before tokens were kept.
+        let text = serde_json::to_string(&numbering.record()).unwrap();
+        assert_eq!(serde_json::from_str::<StreamRecord>(&text).unwrap(), numbering.record());
+        numbering.set_token(Some(TokenDigest::of("a token")));
         let record = numbering.record();
         let text = serde_json::to_string(&record).unwrap();
         assert!(text.contains(&format!("\"{id}\"")), "{text}");

@@ -5,7 +5,6 @@
 //! whole frames; so PART-TARGET is a number of frames, rounded up to a millisecond.
 
 use super::RenditionId;
-use super::numbering::FrozenSession;
 use crate::limits::{PART_TARGET_MS_MAX, SEGMENT_TARGET_MS_MAX, TRACKS_MAX};
 use crate::media::{Cadence, TrackId, TrackKind};
 
@@ -125,24 +124,6 @@ impl Plan {
             gop_ms,
             tracks: learnt.iter().map(|track| planned(track, part_target_ms)).collect(),
         })
-    }
-
-    /// The values of the session before a restart, for a publisher that fits them; `None` when it does not,
-    /// or when other values are wished for by now.
-    ///
-    /// # Errors
-    /// As [`Plan::new`].
-    pub fn continued(
-        frozen: &FrozenSession,
-        wishes: Wishes,
-        tracks: &[LearntTrack],
-    ) -> Result<Option<Self>, PlanError> {
-        let plan = Self::new(wishes, frozen.gop_ms, tracks)?;
-        let is_same = plan.target_duration_s == frozen.id.target_duration_s
-            && plan.part_target_ms == frozen.id.part_target_ms
-            && plan.part_hold_back_ms == frozen.part_hold_back_ms
-            && plan.can_skip_until_s == frozen.can_skip_until_s;
-        Ok(is_same.then_some(plan))
     }
 
     /// True when a returning publisher's tracks can go on under these values: the same tracks and

@@ -196,6 +196,32 @@ pub fn resolve(window: &Window, asked: SessionId, rendition: &str) -> Option<Res
     Some(Resolved { session, rendition: window.rendition_id(session, rendition)?, full_only })
 }
 
+/// How far a reload's client is, in parts by their numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// The newest part that is listed.
+    pub newest: u64,
+    /// The first part that the client has not seen listed, if it said so; at most `newest` + 1.
+    pub asked: Option<u64>,
+}
+
+/// How far the client of a reload is; `None` before there are parts.
+pub fn progress(window: &Window, resolved: &Resolved, directives: &Directives) -> Option<Progress> {
+    let session = window.session(resolved.session)?;
+    let rendition = session.rendition(resolved.rendition)?;
+    let newest = rendition.part_next()?.checked_sub(1)?;
+    let (Field::Value(media_sequence), Field::Value(index)) =
+        (directives.media_sequence, directives.part_index)
+    else {
+        return Some(Progress { newest, asked: None });
+    };
+    let asked = match rendition.segment(media_sequence) {
+        Some(segment) => Some(segment.part_first.saturating_add(index).min(newest + 1)),
+        None => (media_sequence > rendition.last_part()?.media_sequence).then_some(newest + 1),
+    };
+    Some(Progress { newest, asked })
+}
+
 /// Decides a reload by what is listed now.
 pub fn decide(window: &Window, resolved: &Resolved, directives: &Directives) -> Reload {
     let session = window.session(resolved.session).filter(|session| session.bandwidth.is_some());

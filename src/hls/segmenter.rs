@@ -4,6 +4,9 @@
 //! It is asked at a frame's first byte, told at its last, and told the time. Cuts are made on one
 //! track and numbered; every other rendition makes the same cuts, in order, at its first frame at
 //! or past the cut's presentation time. So segment n holds the same time in every rendition.
+//! One that runs ahead of the cutting track, as sound often does, makes the next cut where it will
+//! stand at the latest; should a key frame then call for it sooner, the cut is as much off as the
+//! tracks are apart, and nothing is missing.
 //!
 //! It also closes what publishers leave open: a hole after missing frames goes into the frames
 //! around it, as far as the open part and the next have room; a longer one must be filled, as must
@@ -11,6 +14,7 @@
 //! from one discontinuity to the next.
 
 mod action;
+mod cuts;
 mod track;
 
 pub use action::{Action, Findings, Listing, Verdict};
@@ -19,7 +23,6 @@ use std::collections::VecDeque;
 
 use super::RenditionId;
 use super::plan::{PART_FILL_PERCENT_MIN, Plan, frame_ms_ceil};
-use crate::limits::CUTS_PENDING_MAX;
 use crate::media::{FrameTime, Now, TrackId, TrackKind};
 use track::Track;
 
@@ -69,6 +72,9 @@ struct Rendition {
     held: Option<u64>,
     /// Cuts that other renditions have made and this one has not.
     cuts: VecDeque<Cut>,
+    /// Cuts that this rendition has made and the cutting track has not. There are some only while
+    /// `cuts` is empty.
+    cuts_ahead: u32,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -144,7 +150,8 @@ impl Segmenter {
         known.pending = None;
         let key = key || known.kind == TrackKind::Audio;
         let measures = self.renditions[known.rendition].measure == index;
-        if !self.running {
+        let starts = !self.running;
+        if starts {
             if index != self.cutting || !key {
                 return self.discard();
             }
@@ -158,7 +165,9 @@ impl Segmenter {
             Ok(time) => time,
             Err(verdict) => return verdict,
         };
-        self.note_lag(index, time);
+        if !starts && self.tracks[index].begun {
+            self.note_lag(index, time);
+        }
         if measures {
             self.make_cuts(index, &time, key);
             self.fit_part(index, &mut time, key);
@@ -183,7 +192,6 @@ impl Segmenter {
             self.seal_if_full(index, now);
         }
         self.fill_silent(index);
-        self.fill_cutting(index);
     }
 
     /// Continues a track up to `until` without media: GAP parts, cut as frames would be. In a muxed
@@ -208,7 +216,7 @@ impl Segmenter {
                 duration = duration.min(at.saturating_sub(end)).max(u64::from(at <= end) * duration).max(1);
             }
             let room = self.segment_room(index, end);
-            if index == self.cutting && room > 0 {
+            if room > 0 {
                 duration = duration.min(room);
             }
             let duration_ticks = u32::try_from(duration).unwrap_or(u32::MAX);
@@ -247,6 +255,7 @@ impl Segmenter {
             track.pending = None;
         }
         let end_us = (0..self.tracks.len()).map(|index| self.end_us(index)).max().unwrap_or(self.cut_us);
+        self.announce_cuts_ahead();
         for rendition in 0..self.renditions.len() {
             self.catch_up(rendition, end_us);
             self.close(rendition, discontinuity_follows);
@@ -281,78 +290,13 @@ impl Segmenter {
             let begins = if index == self.cutting { time.decode } else { track.ticks_ceil(self.cut_us) };
             track.end = Some(begins);
             track.begun = index == self.cutting;
-            track.usual_lag_us = 0;
+            track.usual_lag_us = None;
         }
         let discontinuity = self.next_cut > 0;
         self.announce_cut(self.cut_us, false, discontinuity);
     }
 
     // Segments -------------------------------------------------------------------------------
-
-    /// Cuts before this frame, if it is to begin a segment.
-    fn make_cuts(&mut self, index: usize, time: &FrameTime, key: bool) {
-        let rendition = self.tracks[index].rendition;
-        if index == self.cutting {
-            self.decide_cut(time, key);
-        }
-        let presentation_us = self.tracks[index].us(time.presentation());
-        let follows = |cut: &Cut| index == self.cutting || presentation_us >= cut.presentation_us;
-        if let Some(cut) = self.renditions[rendition].cuts.front().copied().filter(follows) {
-            self.renditions[rendition].cuts.pop_front();
-            self.close(rendition, false);
-            self.open(rendition, cut, time.decode, presentation_us, key);
-        }
-        debug_assert!(self.renditions[rendition].open.is_some());
-    }
-
-    /// Decides whether the cutting track's segment ends before this frame.
-    fn decide_cut(&mut self, time: &FrameTime, key: bool) {
-        let rendition = &self.renditions[self.tracks[self.cutting].rendition];
-        let Some(started) = rendition.open else { return };
-        let elapsed = time.decode - started;
-        if key && time.decode > self.key.0 {
-            self.gop_ticks = Some(time.decode - self.key.0);
-            self.key = (time.decode, time.composition_offset);
-        }
-        // A rendition that is too many cuts behind is let catch up, unless the segment must end.
-        let behind = self.renditions.iter().map(|rendition| rendition.cuts.len()).max();
-        let wanted = key && behind < Some(CUTS_PENDING_MAX) && self.would_cut(elapsed);
-        let forced = !wanted && u64::from(time.duration) > self.segment_room(self.cutting, time.decode);
-        if !wanted && !forced {
-            return;
-        }
-        let cutting = &self.tracks[self.cutting];
-        let offset = if key { time.composition_offset } else { self.key.1 };
-        // Where composition offsets change, segments of other renditions stay within bounds all the same.
-        let shortest_us = i64::from(self.segment_ms_min) * 1000;
-        let longest_us = i64::from(self.cutting_ms_max) * 1000;
-        let presentation_us = cutting
-            .us(time.decode + u64::from(offset))
-            .clamp(self.cut_us + shortest_us, self.cut_us + longest_us);
-        self.announce_cut(presentation_us, forced && !key, false);
-    }
-
-    /// A key frame this far into the segment begins the next: the target is reached, or another
-    /// group of pictures would be too long. Never within two frames of the last cut, so that every
-    /// rendition has one in between.
-    fn would_cut(&self, elapsed: u64) -> bool {
-        let track = &self.tracks[self.cutting];
-        let gop = self.gop_ticks.unwrap_or(0).max(track.ticks_of_ms(self.gop_ms));
-        let gop = gop.max(u64::from(track.frame_ticks));
-        let wait_max = track.ticks_of_ms(self.cutting_ms_max - (ROUNDING_MS - WAIT_MS));
-        elapsed >= track.ticks_of_ms(self.segment_ms_min)
-            && (elapsed >= track.ticks_of_ms(self.segment_target_ms) || elapsed + gop > wait_max)
-    }
-
-    fn announce_cut(&mut self, presentation_us: i64, forced: bool, discontinuity: bool) {
-        self.cut_us = presentation_us;
-        let cut = Cut { number: self.next_cut, presentation_us, forced, discontinuity };
-        self.next_cut += 1;
-        self.findings.forced_cuts += u64::from(forced);
-        for rendition in &mut self.renditions {
-            rendition.cuts.push_back(cut);
-        }
-    }
 
     fn open(&mut self, rendition: usize, cut: Cut, decode: u64, presentation_us: i64, key: bool) {
         let opened = &mut self.renditions[rendition];
@@ -398,7 +342,8 @@ impl Segmenter {
         while let Some(cut) = self.renditions[rendition].cuts.front().copied() {
             let until_us = self.renditions[rendition].cuts.get(1).map_or(end_us, |next| next.presentation_us);
             let end = self.tracks[index].end.unwrap_or(0);
-            let at = self.tracks[index].ticks_ceil(cut.presentation_us).max(end);
+            let cut_us = if index == self.cutting { 0 } else { cut.presentation_us };
+            let at = self.tracks[index].ticks_ceil(cut_us).max(end);
             self.fill_gap(self.tracks[index].id, self.tracks[index].ticks_ceil(until_us).max(at + frame));
         }
         let opened = &self.renditions[rendition];
@@ -548,6 +493,7 @@ impl Rendition {
             has_parts: false,
             held: None,
             cuts: VecDeque::new(),
+            cuts_ahead: 0,
         }
     }
 }

@@ -79,12 +79,12 @@ pub fn check(flags: &ServeFlags) -> Result<(), Failure> {
     player(&config)?;
     let state = match config.server.state_dir.as_str() {
         "" => None,
-        path => Some(state_dir(path)?),
+        _ => Some(check_state_dir(&config)?),
     };
     let plan = plan(&config);
     let mut addresses = vec![("rtmp.addr", config.rtmp.addr), ("http.addr", config.http.addr)];
     if !config.https.addr.is_off() {
-        Certificates::new(&CertificateSource::new(&config.https, state.as_ref()).read()?)?;
+        Certificates::new(&CertificateSource::new(&config.https, state.as_ref()).look()?)?;
         addresses.push(("https.addr", config.https.addr));
     }
     for (key, address) in addresses {
@@ -98,6 +98,23 @@ pub fn check(flags: &ServeFlags) -> Result<(), Failure> {
     }
     eprintln!("rapidrtmp: settings and host are in order");
     Ok(())
+}
+
+/// What `serve` would read of the state directory, and no more: nothing is made in it that is kept.
+fn check_state_dir(config: &Config) -> Result<StateDir, Failure> {
+    let state = state_dir(&config.server.state_dir)?;
+    match state.lock() {
+        // It may be the very server whose settings are checked.
+        Err(in_use @ StateError::InUse { .. }) => {
+            eprintln!("rapidrtmp: warning: server.state_dir: {in_use}");
+        }
+        other => drop(other?),
+    }
+    if config.auth.token_secret.is_empty() {
+        state.secret()?;
+    }
+    records(Some(&state))?;
+    Ok(state)
 }
 
 /// `rapidrtmp token`
@@ -137,6 +154,12 @@ pub fn serve(flags: &ServeFlags) -> Result<(), Failure> {
     let state = match config.server.state_dir.as_str() {
         "" => None,
         path => Some(state_dir(path)?),
+    };
+    let _state_lock = match &state {
+        Some(state) => {
+            Some(state.lock().map_err(|error| Failure::Text(format!("server.state_dir: {error}")))?)
+        }
+        None => None,
     };
     let (player, player_file) = player(&config)?;
     let plan = plan(&config);
@@ -432,9 +455,12 @@ fn start_demo(
     use std::net::{IpAddr, Ipv4Addr};
     let name = StreamName::new("live", "demo").map_err(|error| Failure::Text(error.to_string()))?;
     let loopback = if rtmp.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { rtmp.ip() };
-    // Expiry is checked when a session starts; the demo may reconnect for as long as the server runs.
-    let token = mint(tokens, &name, config.auth.token_expiry_max_s);
-    let options = DemoOptions::new(SocketAddr::new(loopback, rtmp.port()), name, Some(token));
+    let (tokens, expires_in_s) = (tokens.clone(), config.auth.token_expiry_default_s);
+    let token = {
+        let name = name.clone();
+        move || mint(&tokens, &name, expires_in_s)
+    };
+    let options = DemoOptions::new(SocketAddr::new(loopback, rtmp.port()), name, Some(Arc::new(token)));
     spawn(options).map_err(|error| Failure::Text(format!("--demo: {error}")))
 }
 

@@ -268,8 +268,13 @@ impl Timeline {
         self.leap_ms = self.longest_leap_ms();
     }
 
+    /// Output time, microseconds, at which a frame of this unwrapped timestamp is presented.
+    pub fn presentation_us(&self, timestamp_ms: i64, composition_ms: i32) -> i64 {
+        self.media_us(timestamp_ms.saturating_add(composition_ms_believed(composition_ms)))
+    }
+
     /// Output time, microseconds, of a publisher's unwrapped timestamp.
-    pub fn media_us(&self, timestamp_ms: i64) -> i64 {
+    fn media_us(&self, timestamp_ms: i64) -> i64 {
         self.base_us.saturating_add(timestamp_ms.saturating_sub(self.anchor_ms).saturating_mul(1000))
     }
 
@@ -425,10 +430,14 @@ impl Track {
     }
 }
 
+fn composition_ms_believed(ms: i32) -> i64 {
+    i64::from(ms).clamp(0, COMPOSITION_OFFSET_MS_MAX)
+}
+
 /// A composition time in ticks, on the grid if there is one (a publisher that truncates both times
 /// has its difference off by 1 ms), never negative.
 fn composition_ticks(timescale: Timescale, grid: Option<u32>, ms: i32, repairs: &mut Repairs) -> u32 {
-    let clamped = i64::from(ms).clamp(0, COMPOSITION_OFFSET_MS_MAX);
+    let clamped = composition_ms_believed(ms);
     repairs.composition_clamped += u64::from((clamped - i64::from(ms)).abs() > ERROR_ROUNDING_MS);
     let ticks = timescale.from_ms_round(clamped) as u32;
     match grid {

@@ -33,8 +33,8 @@ pub struct WallClock {
 const DRIFT_BASE_US: u64 = 30_000_000;
 
 impl WallClock {
-    /// The first byte of a frame is here. `media_us` is its presentation time, so that no date told
-    /// of it lies in the future.
+    /// The first byte of a frame is here. `media_us` is when it would be presented if it began a
+    /// segment, so that no date told of one lies in the future.
     pub fn handle_arrival(&mut self, media_us: i64, now: Now) {
         let second = now.monotonic_us / 1_000_000;
         for passed in (self.second + 1..=second).take(WALL_CLOCK_BUCKETS) {

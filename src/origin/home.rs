@@ -13,8 +13,9 @@ use super::learning::LearningSettings;
 use super::live::{Live, LiveError, SessionSettings};
 use super::published::Published;
 use super::view::{View, Wake};
+use crate::auth::TokenDigest;
 use crate::fmp4::BufferPool;
-use crate::hls::numbering::{FrozenSession, Numbering, StreamRecord};
+use crate::hls::numbering::{Numbering, StreamRecord};
 use crate::hls::window::EventError;
 use crate::hls::{EventBody, SessionId, StreamEvent};
 use crate::hls::{PlanError, Wishes};
@@ -133,8 +134,6 @@ pub struct Home {
     name: StreamName,
     settings: HomeSettings,
     numbering: Numbering,
-    /// Values of the session before a restart, kept if the publisher fits them.
-    frozen: Option<FrozenSession>,
     view: View,
     live: Option<Live>,
     publisher: Option<Publisher>,
@@ -155,6 +154,8 @@ pub struct Home {
 #[derive(Debug)]
 struct Publisher {
     id: PublisherId,
+    /// What it showed; `None` where nobody is asked for a token.
+    token: Option<TokenDigest>,
     ingest: Ingest,
     last_media_us: u64,
 }
@@ -172,7 +173,6 @@ impl Home {
             name,
             settings,
             numbering: Numbering::new(now.unix_us / 1000, random, record),
-            frozen: record.and_then(|record| record.session),
             view: View::new(),
             live: None,
             publisher: None,
@@ -262,11 +262,17 @@ impl Home {
         }
     }
 
-    /// A publisher begins. [`Home::challenge`] allowed it.
+    /// There is a session, and it was started with this token: until ENDLIST that is good for going on with
+    /// it, expired or not.
+    pub fn is_resumed_by(&self, token: TokenDigest) -> bool {
+        self.live.is_some() && self.numbering.token() == Some(token)
+    }
+
+    /// A publisher begins. [`Home::challenge`] allowed it, and its token.
     ///
     /// # Errors
     /// [`HomeError::Window`].
-    pub fn attach(&mut self, id: PublisherId, now: Now) -> Result<(), HomeError> {
+    pub fn attach(&mut self, id: PublisherId, token: Option<TokenDigest>, now: Now) -> Result<(), HomeError> {
         debug_assert!(self.publisher.is_none());
         if self.live.is_none() && self.view.window().current().is_some() {
             // Who comes now must not be sent into the session that has ended.
@@ -277,10 +283,10 @@ impl Home {
             gop_ms: self.settings.gop_ms,
             segment_target_ms: self.settings.wishes.segment_ms,
         };
-        let for_session = self.live.is_some() || self.frozen.is_some();
         self.publisher = Some(Publisher {
             id,
-            ingest: Ingest::new(settings, for_session),
+            token,
+            ingest: Ingest::new(settings, self.live.is_some()),
             last_media_us: now.monotonic_us,
         });
         Ok(())

@@ -10,7 +10,7 @@ use crate::codec::{CodecConfig, avc};
 use crate::flv::{Demuxer, FrameBegin};
 use crate::hls::{GopLearner, TrackLearner};
 use crate::limits::{
-    CADENCE_FRAMES_MIN, GOP_LEARNING_MS_MAX, LEARNING_AUDIO_LEAD_MS, LEARNING_BYTES_MAX,
+    CADENCE_FRAMES_MIN, GOP_LEARNING_MS_MAX, GOP_SAID_MS_MAX, LEARNING_AUDIO_LEAD_MS, LEARNING_BYTES_MAX,
     LEARNING_CADENCE_US_MAX, PART_TARGET_MS_MAX, TIMESTAMP_BACK_MS_MAX,
 };
 use crate::media::{Cadence, FrameRate};
@@ -262,7 +262,7 @@ impl Learning {
             return true;
         }
         let waited = |us: u64| self.video_since_us.is_none_or(|since| now.monotonic_us >= since + us);
-        let gop_is_told = self.keyint_frames.is_some() || self.expected_gop_ms().is_some();
+        let gop_is_told = self.keyint_frames.is_some() || self.expected_gop_ms(0).is_some();
         self.tracks.is_done(now)
             && (self.video_frames >= CADENCE_FRAMES_MIN || waited(LEARNING_CADENCE_US_MAX))
             && (gop_is_told || waited(GOP_LEARNING_US_MAX))
@@ -276,24 +276,31 @@ impl Learning {
     /// `None` while a GOP is still being learnt.
     fn gop_ms(&self, cadence: Cadence, now: Now) -> Option<u32> {
         let frame_us = cadence.timescale().to_us_floor(i64::from(cadence.frame_ticks()));
-        if let Some(keyint) = self.keyint_frames {
+        let said_ms = self.keyint_frames.filter(|keyint| *keyint > 0).map(|keyint| {
             let ms = (i64::from(keyint) * frame_us + 999) / 1000;
-            // An infinite keyint is written as a huge one: it tells nothing.
-            if let Some(ms) = u32::try_from(ms).ok().filter(|ms| (1..=GOP_LEARNING_MS_MAX).contains(ms)) {
-                return Some(ms);
+            u32::try_from(ms).unwrap_or(u32::MAX)
+        });
+        match said_ms {
+            Some(ms) if ms <= GOP_LEARNING_MS_MAX => return Some(ms),
+            // No segment holds it: the longest ones have the fewest cuts without a key frame.
+            Some(ms) if ms <= GOP_SAID_MS_MAX && self.settings.gop_ms.is_none() => {
+                return Some(GOP_LEARNING_MS_MAX);
             }
+            _ => {}
         }
+        // Said to be longer than we watch, and nothing seen that is shorter.
+        let unseen_ms = said_ms.map_or(self.settings.segment_target_ms, |_| GOP_LEARNING_MS_MAX);
         let is_over = self.is_full()
             || self.video_since_us.is_some_and(|since| now.monotonic_us >= since + GOP_LEARNING_US_MAX);
         let longest_ms = || self.gop.as_ref().and_then(GopLearner::longest_ms);
-        let at_last = || is_over.then(|| longest_ms().unwrap_or(self.settings.segment_target_ms));
-        self.expected_gop_ms().or_else(at_last)
+        let at_last = || is_over.then(|| longest_ms().unwrap_or(unseen_ms));
+        self.expected_gop_ms(unseen_ms).or_else(at_last)
     }
 
-    /// By timestamps.
-    fn expected_gop_ms(&self) -> Option<u32> {
-        let target_ms = self.settings.segment_target_ms;
-        self.gop.as_ref().map_or(Some(target_ms), |gop| gop.expected_ms(target_ms))
+    /// By timestamps, or as the operator said.
+    fn expected_gop_ms(&self, unseen_ms: u32) -> Option<u32> {
+        let given_ms = self.settings.segment_target_ms;
+        self.gop.as_ref().map_or(Some(given_ms), |gop| gop.expected_ms(unseen_ms))
     }
 }
 

@@ -39,6 +39,8 @@ pub struct Live {
     timeline: Timeline,
     segmenter: Segmenter,
     wall_clock: WallClock,
+    /// Presentation time less decode time of the newest key picture.
+    key_composition_ms: i32,
     renditions: Vec<LiveRendition>,
     /// `tracks[i]` is TrackId(i).
     tracks: Vec<LiveTrack>,
@@ -160,6 +162,7 @@ impl Live {
             timeline: Timeline::new(&stream.cadences(), anchor_ms),
             segmenter: Segmenter::new(&plan),
             wall_clock: WallClock::default(),
+            key_composition_ms: 0,
             renditions,
             tracks: tracks.collect(),
             fills: VecDeque::new(),
@@ -242,8 +245,17 @@ impl Live {
     }
 
     /// A frame of this timestamp came then: what the dates of segments are decided by.
-    pub fn handle_arrival(&mut self, timestamp_ms: i64, now: Now) {
-        self.wall_clock.handle_arrival(self.timeline.media_us(timestamp_ms), now);
+    ///
+    /// Each picture counts as a key picture, for those are what segments are dated by: then segments
+    /// begin, and playlists end, at a time at which that was here. Its own offset would date others back.
+    pub fn handle_arrival(&mut self, begin: &FrameBegin, timestamp_ms: i64, now: Now) {
+        let is_video = begin.kind == TrackKind::Video;
+        if is_video && begin.key {
+            self.key_composition_ms = begin.composition_ms;
+        }
+        let composition_ms = if is_video { self.key_composition_ms } else { 0 };
+        let presentation_us = self.timeline.presentation_us(timestamp_ms, composition_ms);
+        self.wall_clock.handle_arrival(presentation_us, now);
     }
 
     /// A frame's first bytes are here. `timestamp_ms` is unwrapped.
@@ -259,14 +271,14 @@ impl Live {
     ) -> Result<(), LiveError> {
         let Some(id) = self.track_of(begin.kind) else { return Ok(()) };
         self.track(id).frame = None;
-        self.handle_arrival(timestamp_ms, now);
+        self.handle_arrival(begin, timestamp_ms, now);
         let mut placed = self.timeline.place(id, timestamp_ms, begin.composition_ms);
         if placed == Placed::Discontinuity {
             self.flush_held(now, pool)?;
             self.close(true, now, pool)?;
             self.timeline.rebase(timestamp_ms);
             self.wall_clock.step();
-            self.handle_arrival(timestamp_ms, now);
+            self.handle_arrival(begin, timestamp_ms, now);
             placed = self.timeline.place(id, timestamp_ms, begin.composition_ms);
         }
         match placed {

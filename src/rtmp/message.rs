@@ -30,6 +30,24 @@ pub mod message_type {
     pub const COMMAND_AMF0: u8 = 20;
     /// Aggregate, 7.1.6.
     pub const AGGREGATE: u8 = 22;
+
+    /// For people; of an unknown type, nothing but that.
+    pub fn name(type_id: u8) -> &'static str {
+        match type_id {
+            SET_CHUNK_SIZE => "set chunk size",
+            ABORT => "abort",
+            ACKNOWLEDGEMENT => "acknowledgement",
+            USER_CONTROL => "user control",
+            WINDOW_ACKNOWLEDGEMENT_SIZE => "window acknowledgement size",
+            SET_PEER_BANDWIDTH => "set peer bandwidth",
+            AUDIO => "audio",
+            VIDEO => "video",
+            DATA_AMF0 | DATA_AMF3 => "data",
+            COMMAND_AMF0 | COMMAND_AMF3 => "command",
+            AGGREGATE => "aggregate",
+            _ => "unknown",
+        }
+    }
 }
 
 /// Chunk stream of protocol and user control messages, 5.4.

@@ -4,11 +4,12 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use super::Parked;
+use super::audience::Counted;
 use super::calls::{self, CallHere};
 use super::fault::FaultAt;
 use super::service::Service;
 use super::streams::Stream;
-use crate::hls::{RenditionId, path};
+use crate::hls::{RenditionId, path, reload};
 use crate::http::{Method, RangeSpec, Request, Response, Status, Version};
 use crate::limits::FOLLOW_WAIT_MS_MAX;
 use crate::metrics::{Resource as Asked, StatusClass};
@@ -19,8 +20,8 @@ use crate::origin::view::{Answer, Expired, Updates, Wait, not_found};
 pub struct Asker {
     /// The shard's part in the service.
     pub service: Rc<Service>,
-    /// The period that this connection was last counted in as a viewer.
-    counted: Cell<u64>,
+    /// What this connection has added to the count of viewers.
+    counted: Cell<Counted>,
 }
 
 /// What of a request's head is needed to send its response.
@@ -61,7 +62,7 @@ pub struct Waiting {
 impl Asker {
     /// For a new connection.
     pub fn new(service: Rc<Service>) -> Self {
-        Self { service, counted: Cell::new(0) }
+        Self { service, counted: Cell::default() }
     }
 
     /// Finds what a request leads to, and counts it.
@@ -134,17 +135,18 @@ impl Asker {
         Some(Response::unavailable(5, "this stream has as many viewers as it may have\n"))
     }
 
-    /// A viewer is a connection that reloads the first rendition.
+    /// Viewers are told by the reloads of the live session's first rendition.
     fn count(&self, stream: &Stream, resource: &Resource) {
-        let Resource::Playlist { session, rendition, .. } = resource else { return };
-        let is_first = stream.with_view(|view, _| {
+        let Resource::Playlist { session, rendition, directives } = resource else { return };
+        let progress = stream.with_view(|view, _| {
             let window = view.window();
-            let live = window.live();
-            live.and_then(|session| window.rendition_id(session, rendition.as_str())) == Some(RenditionId(0))
+            let resolved = reload::resolve(window, *session, rendition.as_str())?;
+            let is_first = resolved.rendition == RenditionId(0) && window.live() == Some(resolved.session);
+            if is_first { reload::progress(window, &resolved, directives) } else { None }
         });
-        if is_first == Some(true) {
+        if let Some(progress) = progress.flatten() {
             let now_us = self.service.shard.monotonic_us();
-            self.counted.set(stream.count_viewer(self.counted.get(), session.target_duration_s, now_us));
+            self.counted.set(stream.audience.note(self.counted.get(), progress, *session, now_us));
         }
     }
 

@@ -4,11 +4,12 @@
 use std::cell::RefCell;
 
 use super::{Stats, process};
-use crate::hls::{EventBody, Part, RenditionId, StreamEvent};
+use crate::hls::{EventBody, Part, RenditionId, SessionId, StreamEvent};
 use crate::limits::RENDITIONS_MAX;
-use crate::media::Repairs;
+use crate::media::{Repairs, StreamName};
 use crate::metrics::{FrameType, RepairKind, ShardMetrics};
 use crate::origin::home::Home;
+use crate::origin::resource::RenditionName;
 use prometheus_client::metrics::counter::Counter;
 
 /// What of a shard's own counters the metrics have already.
@@ -54,6 +55,8 @@ pub struct StreamBooks {
     gaps: u64,
     frames: [u64; 2],
     keyframes: u64,
+    /// The session of which the log says that its key frames are too far apart.
+    warned_of: Option<SessionId>,
     /// By rendition.
     open_segments: [OpenSegment; RENDITIONS_MAX],
 }
@@ -63,27 +66,32 @@ pub struct StreamBooks {
 struct OpenSegment {
     /// Of its rendition, per second; 0 where there is none.
     timescale: u32,
+    /// Of its rendition.
+    name: Option<RenditionName>,
+    media_sequence: u64,
     duration_ticks: u64,
+    parts_count: u64,
     bytes: u64,
 }
 
 impl StreamBooks {
     /// A stream's home made this event.
-    pub fn event(&mut self, metrics: &ShardMetrics, event: &StreamEvent) {
+    pub fn event(&mut self, metrics: &ShardMetrics, stream: &StreamName, event: &StreamEvent) {
         match &event.body {
             EventBody::Start(start) => {
                 self.open_segments = Default::default();
                 for (open, rendition) in self.open_segments.iter_mut().zip(&start.renditions) {
                     open.timescale = rendition.timescale.get();
+                    open.name = RenditionName::new(&rendition.name);
                 }
                 metrics.streams_started.inc();
             }
             EventBody::Part(part) => self.part(metrics, part),
             EventBody::PartAndClose(part, close) => {
                 self.part(metrics, part);
-                self.segment(metrics, close.rendition);
+                self.segment(metrics, stream, close.rendition);
             }
-            EventBody::Close(close) => self.segment(metrics, close.rendition),
+            EventBody::Close(close) => self.segment(metrics, stream, close.rendition),
             EventBody::End => {
                 metrics.streams_stopped.inc();
             }
@@ -96,19 +104,32 @@ impl StreamBooks {
         metrics.parts_created.inc();
         metrics.part_size_bytes.observe(bytes as f64);
         if let Some(open) = self.open_segments.get_mut(usize::from(part.rendition.0)) {
+            if let Some(head) = &part.opens {
+                open.media_sequence = head.media_sequence;
+            }
             open.duration_ticks += part.duration_ticks;
+            open.parts_count += 1;
             open.bytes += bytes;
         }
     }
 
-    fn segment(&mut self, metrics: &ShardMetrics, rendition: RenditionId) {
+    fn segment(&mut self, metrics: &ShardMetrics, stream: &StreamName, rendition: RenditionId) {
         metrics.segments_created.inc();
         let Some(open) = self.open_segments.get_mut(usize::from(rendition.0)) else { return };
         if open.timescale > 0 {
+            tracing::debug!(
+                %stream,
+                rendition = open.name.as_ref().map_or("", RenditionName::as_str),
+                media_sequence = open.media_sequence,
+                duration_ms = open.duration_ticks * 1000 / u64::from(open.timescale),
+                parts = open.parts_count,
+                bytes = open.bytes,
+                "segment"
+            );
             metrics.segment_duration_seconds.observe(open.duration_ticks as f64 / f64::from(open.timescale));
             metrics.segment_size_bytes.observe(open.bytes as f64);
         }
-        (open.duration_ticks, open.bytes) = (0, 0);
+        (open.duration_ticks, open.parts_count, open.bytes) = (0, 0, 0);
     }
 
     /// Adds what was counted since the last call. A new session counts from zero again.
@@ -128,6 +149,10 @@ impl StreamBooks {
         add(&mut before.discontinuities, repairs.discontinuities, of(RepairKind::Discontinuity));
         add(&mut before.discarded, repairs.discarded, of(RepairKind::Discarded));
         add(&mut self.forced_cuts, findings.forced_cuts, of(RepairKind::ForcedCut));
+        let session = live.start().session;
+        if findings.forced_cuts > 0 && self.warned_of.replace(session) != Some(session) {
+            tracing::warn!(stream = %home.name(), "keyframes are further apart than the {} s that a segment may last: segments are cut without one, and players that join wait for the next. Set the encoder's keyframe interval to 1 or 2 s (OBS: Settings, Output; ffmpeg: -g with one or two times the frame rate)", session.target_duration_s);
+        }
         add(&mut self.gaps, findings.gaps, of(RepairKind::Silence));
     }
 }

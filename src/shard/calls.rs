@@ -38,6 +38,9 @@ pub struct CallHere {
 pub fn route(service: &Service, request: &Request<'_>) -> Routed {
     let path = match http::decode_path(request.path) {
         Ok(path) => path,
+        Err(error) if api::owns(request.path) => {
+            return Routed::Respond(api::failure(Status::BadRequest, &error.to_string()));
+        }
         Err(error) => return Routed::Respond(Response::error(Status::BadRequest, format!("{error}\n"))),
     };
     match Route::find(request.method, &path) {
@@ -50,8 +53,14 @@ pub fn route(service: &Service, request: &Request<'_>) -> Routed {
                 expects_continue: request.expects_continue,
             });
         }
-        Route::WrongMethod { allowed } => return Routed::Respond(Response::method_not_allowed(allowed)),
-        Route::BadName => return Routed::Respond(not_found()),
+        Route::WrongMethod { allowed } => return Routed::Respond(api::wrong_method(allowed)),
+        Route::BadName => {
+            let text = "no stream can have this name: KEY or APP/KEY of A-Z a-z 0-9 . _ - is allowed";
+            return Routed::Respond(api::failure(Status::NotFound, text));
+        }
+        Route::None if api::owns(&path) => {
+            return Routed::Respond(api::failure(Status::NotFound, "no such call"));
+        }
         Route::None => {}
     }
     Routed::Respond(if request.method == Method::Post {
@@ -118,7 +127,7 @@ pub fn perform(service: &Rc<Service>, here: CallHere, body: &[u8]) -> Response {
             Response { extra: Extra::Challenge, ..failure }
         }
         Call::Stop(name) if service.stop(&name) => api::stopped(&name),
-        Call::Stop(_) => api::failure(Status::NotFound, "no such stream"),
+        Call::Stop(_) => api::failure(Status::NotFound, "no such stream, or it has ended already"),
         Call::Publish => publish(service, body).unwrap_or_else(|failure| failure),
     }
 }

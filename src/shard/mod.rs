@@ -7,6 +7,7 @@
 
 pub mod admission;
 mod asking;
+pub mod audience;
 mod books;
 mod calls;
 pub mod certificates;
@@ -29,10 +30,10 @@ pub mod service;
 mod slab;
 pub mod socket;
 mod status;
-pub mod stream;
 pub mod streams;
 pub mod tls;
 mod tls_session;
+pub mod transport;
 pub mod viewer;
 
 pub use calls::publish_url;
@@ -45,7 +46,7 @@ pub use preflight::{PreflightError, Ready};
 pub use ring::Budget;
 pub use runtime::{Plan, Shard, ShardEnded, Shards, StartError, Stats, current_task, spawn_shards};
 pub use socket::Socket;
-pub use stream::Stream;
+pub use transport::Transport;
 
 #[cfg(test)]
 mod testing {

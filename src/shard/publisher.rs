@@ -3,21 +3,23 @@
 
 use std::cell::Cell;
 use std::io::{self, IoSlice};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::Socket;
 use super::admission::Place;
 use super::fault::FaultAt;
-use super::handover::Handover;
-use super::service::Service;
+use super::handover::{Arrived, Handover};
+use super::service::{Service, wait_text};
 use super::streams::{EndedBy, PublisherHere, Stream, home_of};
+use crate::auth::Permit;
 use crate::limits::{CHALLENGE_POLL_US, RTMP_FAREWELL_US};
-use crate::media::Now;
+use crate::media::{Now, StreamName};
 use crate::metrics::{EndedBecause, RefusedBecause};
 use crate::origin::home::{Challenge, Departure, PublisherId};
 use crate::rtmp::{
     Event, HANDSHAKE_RANDOM_BYTES, PublishRequest, Refusal, ServerConfig, ServerSession, SessionError,
+    message_type,
 };
 
 /// A connection that has not said yet what it publishes.
@@ -35,6 +37,8 @@ pub struct Arriving {
 
 /// A publish request, and what was received behind it.
 type Asked = (Box<PublishRequest>, Vec<u8>);
+/// The same, and what its token allows.
+type Allowed = (Asked, Permit);
 
 /// Why a connection ended, for its one log line.
 #[derive(Debug)]
@@ -112,6 +116,7 @@ impl Arriving {
             publish_timeout_ms: ingest.publish_timeout_s.saturating_mul(1000),
             first_media_timeout_ms: ingest.first_media_timeout_s.saturating_mul(1000),
             media_timeout_ms: ingest.media_timeout_s.saturating_mul(1000),
+            note_messages: tracing::enabled!(tracing::Level::TRACE),
         };
         let session = ServerSession::new(config, random, service.shard.now());
         Ok(Self { service, socket, session, address, place, unread: Vec::new(), has_published: false })
@@ -120,7 +125,7 @@ impl Arriving {
     /// Serves it until it publishes, and hands it to its stream's home.
     pub async fn run(mut self) {
         match self.until_publish().await {
-            Ok((request, unread)) => self.go_home(request, unread),
+            Ok((asked, permit)) => self.go_home(asked, permit),
             Err(end) => {
                 farewell(&self.service, &self.socket, &mut self.session).await;
                 end.count(&self.service);
@@ -131,7 +136,7 @@ impl Arriving {
         }
     }
 
-    async fn until_publish(&mut self) -> Result<Asked, End> {
+    async fn until_publish(&mut self) -> Result<Allowed, End> {
         let mut budget = self.service.shard.budget();
         loop {
             match self.session.deadline_us() {
@@ -154,38 +159,41 @@ impl Arriving {
                 }
                 other => other?,
             };
+            trace_messages(&mut self.session, self.address, None);
             if count == 0 {
                 return Err(End::Closed);
             }
             flush(&self.socket, &mut self.session)?;
-            if let Some((request, unread)) = found? {
-                self.check_token(&request)?;
-                return Ok((request, unread));
+            if let Some(asked) = found? {
+                let permit = self.check_token(&asked.0)?;
+                return Ok((asked, permit));
             }
             budget.spend_bytes(count).await;
         }
     }
 
-    /// The token must name this stream; a failure costs its address a wait.
-    fn check_token(&mut self, request: &PublishRequest) -> Result<(), End> {
+    /// The token must name this stream; a failure costs its address a wait. Whether one that has expired will
+    /// do is for the stream's home to say.
+    fn check_token(&mut self, request: &PublishRequest) -> Result<Permit, End> {
         let service = Rc::clone(&self.service);
         if service.is_draining() {
             return self.refuse(RefusedBecause::Draining, "the server is stopping");
         }
         if service.config().auth.open {
-            return Ok(());
+            return Ok(Permit::Open);
         }
         let now = service.shard.now();
         let wait_us = service.backoff.borrow().wait_us(self.address, now.monotonic_us);
         if let Some(wait_us) = wait_us {
-            let text = format!("too many failed attempts, wait {} s", wait_us / 1_000_000 + 1);
-            return self.refuse(RefusedBecause::Backoff, &text);
+            return self.refuse(RefusedBecause::Backoff, &wait_text(wait_us));
         }
         let presented = request.token.as_ref().map_or("", |token| token.expose());
-        match service.setup.tokens.verify(presented, request.name.as_str(), now.unix_us / 1_000_000) {
-            Ok(_) => {
-                service.backoff.borrow_mut().succeeded(self.address);
-                Ok(())
+        match service.setup.tokens.permit(presented, request.name.as_str(), now.unix_us / 1_000_000) {
+            Ok(permit) => {
+                if matches!(permit, Permit::Valid(_)) {
+                    service.backoff.borrow_mut().succeeded(self.address);
+                }
+                Ok(permit)
             }
             Err(error) => {
                 service.backoff.borrow_mut().failed(self.address, now.monotonic_us);
@@ -194,32 +202,27 @@ impl Arriving {
         }
     }
 
-    fn refuse(&mut self, because: RefusedBecause, text: &str) -> Result<(), End> {
+    fn refuse<T>(&mut self, because: RefusedBecause, text: &str) -> Result<T, End> {
         self.service.metrics.refused.of(because).inc();
         self.session.reject_publish(Refusal::Denied, text);
         Err(End::Refused(text.to_owned()))
     }
 
-    fn go_home(self, request: Box<PublishRequest>, unread: Vec<u8>) {
+    fn go_home(self, (request, unread): Asked, permit: Permit) {
         let Self { service, socket, session, address, mut place, .. } = self;
         // It has shown a token: it no longer counts for its address.
         place.release_address();
         let home = home_of(&request.name, service.shard.shards_count());
+        let arrived = Arrived { place, session: Box::new(session), request, permit, unread, address };
         if home == service.shard.index() {
-            let publishing = Publishing::new(Rc::clone(&service), socket, place, session, *request, unread);
+            let publishing = Publishing::new(Rc::clone(&service), socket, arrived);
             service.shard.spawn("publisher", publishing.run());
             return;
         }
-        let handover = Box::new(Handover {
-            descriptor: socket.into_fd(),
-            place,
-            session: Box::new(session),
-            request,
-            unread,
-        });
+        let handover = Box::new(Handover { descriptor: socket.into_fd(), arrived });
         if let Err(lost) = service.hand_over(home, handover) {
             service.metrics.rtmp_disconnects.inc();
-            tracing::warn!(stream = %lost.request.name, peer = %address, "publisher dropped: the inbox of its stream's home is full");
+            tracing::warn!(stream = %lost.arrived.request.name, peer = %address, "publisher dropped: the inbox of its stream's home is full");
         }
     }
 }
@@ -231,6 +234,7 @@ pub struct Publishing {
     place: Place,
     session: ServerSession,
     request: PublishRequest,
+    permit: Permit,
     unread: Vec<u8>,
     address: IpAddr,
     id: PublisherId,
@@ -272,19 +276,23 @@ impl Drop for Attached {
 }
 
 impl Publishing {
-    /// A connection whose token was accepted; its reply is still owed.
-    pub fn new(
-        service: Rc<Service>,
-        socket: Socket,
-        place: Place,
-        session: ServerSession,
-        request: PublishRequest,
-        unread: Vec<u8>,
-    ) -> Self {
-        let address = socket.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+    /// A connection whose token is ours and for its stream; its reply is still owed.
+    pub fn new(service: Rc<Service>, socket: Socket, arrived: Arrived) -> Self {
+        let Arrived { place, session, request, permit, unread, address } = arrived;
         let id = PublisherId(service.next_publisher());
         let (socket, ended) = (Rc::new(socket), Rc::default());
-        Self { service, socket, place, session, request, unread, address, id, ended }
+        Self {
+            service,
+            socket,
+            place,
+            session: *session,
+            request: *request,
+            permit,
+            unread,
+            address,
+            id,
+            ended,
+        }
     }
 
     /// Serves it to its end.
@@ -334,6 +342,12 @@ impl Publishing {
             if self.service.is_draining() {
                 return self.refuse(Refusal::Denied, RefusedBecause::Draining, "the server is stopping");
             }
+            // At each round: the session that it is to resume may have ended.
+            let permit = self.permit;
+            let allowed = self.service.check_permit(permit, &self.request.name, self.address, now);
+            if let Err((because, text)) = allowed {
+                return self.refuse(Refusal::Denied, because, &text);
+            }
             let Some(stream) = self.service.home_stream(&self.request.name) else {
                 return self.refuse(Refusal::Denied, RefusedBecause::StreamsMax, "too many streams");
             };
@@ -353,9 +367,13 @@ impl Publishing {
                 {
                     before.end(EndedBy::TakeOver);
                     home.home.detach(before.id, Departure::Lost, now, pool);
+                    if matches!(permit, Permit::Expired { .. }) {
+                        // Without grace that has ended the session: the next round tells.
+                        return Ok(Challenge::Wait);
+                    }
                 }
                 if matches!(challenge, Challenge::Free | Challenge::TakeOver) {
-                    home.home.attach(id, now)?;
+                    home.home.attach(id, permit.token(), now)?;
                     home.publisher = Some(here);
                 }
                 Ok(challenge)
@@ -471,6 +489,7 @@ impl Publishing {
                 }
             }
         });
+        trace_messages(&mut self.session, self.address, Some(&self.request.name));
         match digested {
             Ok(digested) => digested,
             // It was counted there.
@@ -489,6 +508,20 @@ fn request_in(session: &mut ServerSession, bytes: &[u8], now: Now) -> Result<Opt
             Some(_) => {}
             None => return Ok(None),
         }
+    }
+}
+
+/// A line for each message that was noted, of its header alone: commands hold tokens.
+fn trace_messages(session: &mut ServerSession, peer: IpAddr, stream: Option<&StreamName>) {
+    for header in session.take_messages() {
+        tracing::trace!(
+            %peer,
+            stream = stream.map(tracing::field::display),
+            r#type = message_type::name(header.type_id),
+            timestamp_ms = header.timestamp_ms,
+            bytes = header.message_bytes,
+            "rtmp message"
+        );
     }
 }
 

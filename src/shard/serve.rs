@@ -17,7 +17,7 @@ use super::http2;
 use super::publisher::Arriving;
 use super::service::{Message, Service, Setup};
 use super::streams::home_of;
-use super::tls::TlsStream;
+use super::tls::TlsSocket;
 use super::viewer::Viewer;
 use super::{
     BoundListener, Listener, MeshInbox, MeshSender, Plan, Shard, ShardEnded, Socket, StartError, Stream,
@@ -221,7 +221,7 @@ async fn accept_http(service: Rc<Service>, mut listener: Listener, tls: Option<A
                 match &tls {
                     None => {
                         let connected = Connected::new(Rc::clone(&service), place);
-                        service.shard.spawn("http", Viewer::new(Stream::Plain(socket), connected).run());
+                        service.shard.spawn("http", Viewer::new(Transport::Plain(socket), connected).run());
                     }
                     Some(tls) => {
                         let tls = Arc::clone(tls);
@@ -239,17 +239,17 @@ async fn serve_tls(socket: Socket, tls: Arc<ServerConfig>, connected: Connected)
     let service = connected.service();
     let metrics = &service.metrics;
     socket.set_deadline(service.shard.monotonic_us() + TLS_HANDSHAKE_US_MAX);
-    match TlsStream::accept(socket, tls, Rc::clone(&service.tls_buffers)).await {
-        Ok(stream) => {
+    match TlsSocket::accept(socket, tls, Rc::clone(&service.tls_buffers)).await {
+        Ok(socket) => {
             metrics.tls_handshakes.inc();
-            if stream.is_resumed() {
+            if socket.is_resumed() {
                 metrics.tls_resumed.inc();
             }
-            let is_http2 = stream.is_protocol(ALPN_HTTP2);
-            let stream = Stream::Tls(Box::new(stream));
+            let is_http2 = socket.is_protocol(ALPN_HTTP2);
+            let transport = Transport::Tls(Box::new(socket));
             match is_http2 {
-                true => Box::pin(http2::serve(stream, Vec::new(), connected)).await,
-                false => Viewer::new(stream, connected).run().await,
+                true => Box::pin(http2::serve(transport, Vec::new(), connected)).await,
+                false => Viewer::new(transport, connected).run().await,
             }
         }
         Err(error) => {

@@ -3,6 +3,7 @@
 
 mod followed;
 mod homes;
+mod resumption;
 mod upkeep;
 
 use std::cell::{Cell, RefCell, RefMut};
@@ -34,6 +35,8 @@ use crate::metrics::{Registry, ShardMetrics};
 use crate::pages::PlayerScript;
 
 pub use homes::HomeFailure;
+use resumption::Interrupted;
+pub use resumption::wait_text;
 
 /// What one shard tells another, or the process tells a shard.
 pub enum Message {
@@ -118,6 +121,8 @@ pub struct Service {
     config: RefCell<Arc<Config>>,
     mesh: MeshSender<Message>,
     records: RefCell<HashMap<Box<str>, StreamRecord>>,
+    /// Until the stream's next record.
+    interrupted: RefCell<HashMap<Box<str>, Interrupted>>,
     /// Ups and downs that wait for room in another shard's inbox.
     outbox: RefCell<VecDeque<(usize, Message)>>,
     /// Date of this second, and the second.
@@ -140,7 +145,7 @@ impl Service {
         mesh: MeshSender<Message>,
         records: HashMap<Box<str>, StreamRecord>,
     ) -> Rc<Self> {
-        Rc::new(Self {
+        let service = Self {
             shard: shard.clone(),
             setup,
             metrics,
@@ -153,6 +158,7 @@ impl Service {
             config: RefCell::new(config),
             mesh,
             records: RefCell::new(records),
+            interrupted: RefCell::default(),
             outbox: RefCell::default(),
             date: Cell::new((0, HttpDate::from_unix_s(0))),
             head: RefCell::default(),
@@ -160,7 +166,9 @@ impl Service {
             publisher_next: Cell::new(0),
             exiting: Cell::new(false),
             exit: shard.deadline(),
-        })
+        };
+        service.interrupt_all();
+        Rc::new(service)
     }
 
     /// The settings of now.
@@ -260,7 +268,10 @@ impl Service {
             }
             Message::Snapshot(shared, state, events_count) => self.snapshot(&shared, *state, events_count),
             Message::Event(shared, event) => self.followed_event(&shared, event),
-            Message::Stop(name) => self.stop_here(&name),
+            Message::Stop(name) => {
+                // Who asked was answered by the status; it may have ended since.
+                self.stop_here(&name);
+            }
             Message::Reload(config) => self.reload(config),
             Message::Drain => {
                 self.drain();

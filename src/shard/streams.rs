@@ -5,9 +5,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::hash::Hasher;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::audience::{self, Audience, Seen, SeenBoard};
 use super::books::StreamBooks;
 use super::{Parked, Shard, Socket};
 use crate::api::StreamDetails;
@@ -25,8 +25,8 @@ pub struct Shared {
     pub name: StreamName,
     /// Its newest numbers.
     pub published: Arc<Published>,
-    /// One count of viewers a shard, each written by that shard.
-    viewers: Box<[AtomicU64]>,
+    /// Viewers by shard, each written by that shard.
+    viewers: Box<[SeenBoard]>,
     status: Mutex<Status>,
 }
 
@@ -45,7 +45,7 @@ impl Shared {
         Self {
             name,
             published,
-            viewers: (0..shards_count).map(|_| AtomicU64::new(0)).collect(),
+            viewers: (0..shards_count).map(|_| SeenBoard::default()).collect(),
             status: Mutex::new(Status { state: StreamState::Starting, details: StreamDetails::default() }),
         }
     }
@@ -64,13 +64,13 @@ impl Shared {
 
     /// Viewers of all shards.
     pub fn viewers(&self) -> u64 {
-        self.viewers.iter().map(|count| count.load(Ordering::Relaxed)).sum()
+        audience::viewers(&self.viewers)
     }
 
     /// This shard's viewers.
-    pub fn set_viewers(&self, shard: usize, count: u64) {
+    pub fn set_viewers(&self, shard: usize, seen: Seen) {
         if let Some(viewers) = self.viewers.get(shard) {
-            viewers.store(count, Ordering::Relaxed);
+            viewers.set(seen);
         }
     }
 }
@@ -91,7 +91,8 @@ pub struct Stream {
     lag: Lag,
     /// When a viewer here last asked for something.
     pub used_us: Cell<u64>,
-    viewers: ViewerCount,
+    /// Its viewers here.
+    pub audience: Audience,
 }
 
 enum Role {
@@ -195,7 +196,7 @@ impl Stream {
             is_stale: Cell::new(false),
             lag: Lag::default(),
             used_us: Cell::new(shard.monotonic_us()),
-            viewers: ViewerCount::default(),
+            audience: Audience::default(),
         }
     }
 
@@ -278,6 +279,16 @@ impl Stream {
         self.lag.applied.set(self.lag.applied.get() + 1);
     }
 
+    /// Its viewers here.
+    pub fn viewers(&self, now_us: u64) -> Seen {
+        let part_next = self.with_view(|view, _| {
+            let window = view.window();
+            window.position(window.live()?, RenditionId(0))?.part_number_next
+        });
+        let newest = part_next.flatten().unwrap_or(0).saturating_sub(1);
+        self.audience.seen(newest, now_us)
+    }
+
     /// Looks whether a replica has fallen behind its home for too long; true when it has since the last look.
     pub fn look_for_staleness(&self, now_us: u64) -> bool {
         let target_duration_s = self.with_view(|view, _| {
@@ -288,17 +299,6 @@ impl Stream {
         let allowed_us = 2_000_000 * u64::from(target_duration_s);
         let is_stale = self.lag.exceeds(allowed_us, self.shared.published.events_count(), now_us);
         is_stale && !self.is_stale.replace(is_stale)
-    }
-
-    /// Notes a reload of the first rendition by a connection that was counted in period `counted`;
-    /// returns the period it is counted in now.
-    pub fn count_viewer(&self, counted: u64, target_duration_s: u32, now_us: u64) -> u64 {
-        self.viewers.note(counted, target_duration_s, now_us)
-    }
-
-    /// Connections with a reload of the first rendition in the last two target durations.
-    pub fn viewers(&self, now_us: u64) -> u64 {
-        self.viewers.count(now_us)
     }
 }
 
@@ -322,44 +322,6 @@ impl Lag {
             return false;
         }
         now_us - at_us >= allowed_us
-    }
-}
-
-/// Counts connections by periods of two target durations: whoever reloaded in the last two target
-/// durations did so in this period or the one before.
-#[derive(Debug, Default)]
-struct ViewerCount {
-    period_us: Cell<u64>,
-    period: Cell<u64>,
-    current: Cell<u64>,
-    before: Cell<u64>,
-}
-
-impl ViewerCount {
-    fn note(&self, counted: u64, target_duration_s: u32, now_us: u64) -> u64 {
-        self.period_us.set(2_000_000 * u64::from(target_duration_s.max(1)));
-        self.turn(now_us);
-        if counted != self.period.get() {
-            self.current.set(self.current.get() + 1);
-        }
-        self.period.get()
-    }
-
-    fn count(&self, now_us: u64) -> u64 {
-        self.turn(now_us);
-        self.current.get().max(self.before.get())
-    }
-
-    fn turn(&self, now_us: u64) {
-        let Some(index) = now_us.checked_div(self.period_us.get()) else { return };
-        // Period 0 is "never counted".
-        let period = index + 1;
-        if period != self.period.get() {
-            let follows = period == self.period.get() + 1;
-            self.before.set(if follows { self.current.get() } else { 0 });
-            self.current.set(0);
-            self.period.set(period);
-        }
     }
 }
 
@@ -456,17 +418,5 @@ mod tests {
             lag.applied.set(applied);
             assert_eq!(lag.exceeds(3, made, now_us), stale, "at {now_us}");
         }
-    }
-
-    #[test]
-    fn a_viewer_counts_while_it_reloads_and_once() {
-        let count = ViewerCount::default();
-        let mut counted = 0;
-        for now_us in (0..20_000_000).step_by(334_000) {
-            counted = count.note(counted, 2, now_us);
-            assert_eq!(count.count(now_us), 1);
-        }
-        assert_eq!(count.count(23_000_000), 1);
-        assert_eq!(count.count(32_000_000), 0);
     }
 }

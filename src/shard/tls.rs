@@ -20,7 +20,7 @@ use super::tls_session::{Outgoing, Session};
 use crate::limits::{TLS_SEND_BYTES_MAX, TLS_SLOW_SEND_BYTES_MAX, TURN_BYTES_MAX};
 
 /// A connection under TLS, after its handshake. Reads and writes as a [`Socket`] does.
-pub struct TlsStream {
+pub struct TlsSocket {
     socket: Socket,
     buffers: Rc<TlsBuffers>,
     state: RefCell<State>,
@@ -44,7 +44,7 @@ struct State {
     has_ended: bool,
 }
 
-impl TlsStream {
+impl TlsSocket {
     /// Shakes hands; the socket's deadline bounds it.
     ///
     /// # Errors
@@ -254,7 +254,7 @@ impl TlsStream {
     }
 }
 
-impl Drop for TlsStream {
+impl Drop for TlsSocket {
     /// Without close_notify the peer could not tell the end from an attacker's.
     fn drop(&mut self) {
         self.say_goodbye();

@@ -12,7 +12,8 @@ use super::calls::{self, CallHere};
 use super::connected::{Connected, End};
 use super::http2;
 use super::service::Service;
-use super::{Budget, Stream, Woken};
+use super::{Budget, Transport, Woken};
+use crate::api;
 use crate::http::{self, Method, Parsed, Response, Version};
 use crate::limits::{
     HTTP_HEAD_US_MAX, HTTP_PIPELINED_BYTES_MAX, HTTP_SEND_BYTES_PER_S_MIN, HTTP_SEND_STALL_US_MAX,
@@ -23,7 +24,7 @@ use crate::metrics::EndedBecause;
 /// A connection.
 pub struct Viewer {
     asker: Asker,
-    stream: Stream,
+    transport: Transport,
     connected: Connected,
     /// Received behind the request that is being answered, or the beginning of one; nothing otherwise.
     received: Vec<u8>,
@@ -39,9 +40,9 @@ enum Next {
 
 impl Viewer {
     /// An accepted connection.
-    pub fn new(stream: Stream, connected: Connected) -> Self {
+    pub fn new(transport: Transport, connected: Connected) -> Self {
         let asker = Asker::new(Rc::clone(connected.service()));
-        Self { asker, stream, connected, received: Vec::new(), is_new: true }
+        Self { asker, transport, connected, received: Vec::new(), is_new: true }
     }
 
     fn service(&self) -> &Rc<Service> {
@@ -52,7 +53,7 @@ impl Viewer {
     pub async fn run(mut self) {
         match self.serve().await {
             // Boxed: it is the larger of the two, and this is the task of every connection.
-            Ok(Next::Http2) => Box::pin(http2::serve(self.stream, self.received, self.connected)).await,
+            Ok(Next::Http2) => Box::pin(http2::serve(self.transport, self.received, self.connected)).await,
             Ok(Next::Nothing) => self.connected.end(Ok(())),
             Err(end) => self.connected.end(Err(end)),
         }
@@ -86,7 +87,7 @@ impl Viewer {
             let keep_alive = head.keep_alive && !self.service().is_draining();
             self.send(head, &response, keep_alive, &mut budget).await?;
             if !keep_alive {
-                self.stream.close().await;
+                self.transport.close().await;
                 return Ok(Next::Nothing);
             }
             self.is_new = false;
@@ -111,8 +112,8 @@ impl Viewer {
             let now_us = self.service().shard.monotonic_us();
             if self.received.is_empty() {
                 let idle_s = self.service().config().http.idle_timeout_s;
-                self.stream.socket().set_deadline(now_us + u64::from(idle_s) * 1_000_000);
-                let received = self.stream.recv(|bytes| {
+                self.transport.socket().set_deadline(now_us + u64::from(idle_s) * 1_000_000);
+                let received = self.transport.recv(|bytes| {
                     let (step, used) = self.read(bytes);
                     (bytes.len(), step, bytes[used..].to_vec())
                 });
@@ -130,9 +131,9 @@ impl Viewer {
                 }
                 continue;
             }
-            self.stream.socket().set_deadline(*head_until_us.get_or_insert(now_us + HTTP_HEAD_US_MAX));
+            self.transport.socket().set_deadline(*head_until_us.get_or_insert(now_us + HTTP_HEAD_US_MAX));
             let received = &mut self.received;
-            let count = self.stream.recv(|bytes| {
+            let count = self.transport.recv(|bytes| {
                 received.extend_from_slice(bytes);
                 bytes.len()
             });
@@ -154,7 +155,10 @@ impl Viewer {
         }
         match http::parse(bytes) {
             Parsed::Partial => (None, 0),
-            Parsed::Refused(refusal) => (Some(Step::Refuse(Response::refused(refusal))), bytes.len()),
+            Parsed::Refused(refusal) => {
+                let response = api::refused(bytes, refusal).unwrap_or_else(|| Response::refused(refusal));
+                (Some(Step::Refuse(response)), bytes.len())
+            }
             Parsed::Complete(request, used) => (Some(self.asker.route(&request)), used),
         }
     }
@@ -163,13 +167,13 @@ impl Viewer {
     async fn wait(&mut self, waiting: &mut Waiting) -> Result<Response, End> {
         let began_us = self.service().shard.monotonic_us();
         let response = loop {
-            self.stream.socket().set_deadline(began_us + waiting.wait.wait_ms_max * 1000);
+            self.transport.socket().set_deadline(began_us + waiting.wait.wait_ms_max * 1000);
             let parked = waiting.parked();
             // Who has sent a pile of requests behind this one is not listened to, so that the pile is bounded.
             let woken = if self.received.len() < HTTP_PIPELINED_BYTES_MAX {
-                parked.park(waiting.seen, self.stream.socket()).await
+                parked.park(waiting.seen, self.transport.socket()).await
             } else {
-                parked.park_deaf(waiting.seen, self.stream.socket()).await
+                parked.park_deaf(waiting.seen, self.transport.socket()).await
             };
             match woken {
                 Woken::Landed => {}
@@ -190,14 +194,14 @@ impl Viewer {
     /// A waiting peer sent its next request already, or has left.
     fn read_ahead(&mut self) -> Result<(), End> {
         let received = &mut self.received;
-        let read = self.stream.try_recv(|bytes| {
+        let read = self.transport.try_recv(|bytes| {
             received.extend_from_slice(bytes);
             bytes.len()
         });
         match read? {
             Some(0) => Err(End::Closed),
             // Who has closed his side is gone: players do not half-close.
-            _ if self.stream.socket().is_hung_up() => Err(End::Closed),
+            _ if self.transport.socket().is_hung_up() => Err(End::Closed),
             _ => Ok(()),
         }
     }
@@ -206,12 +210,12 @@ impl Viewer {
     async fn body(&mut self, call: &CallHere) -> Result<Vec<u8>, End> {
         let wanted = call.body_bytes;
         if call.expects_continue && self.received.len() < wanted {
-            self.stream.send_all(http::CONTINUE).await?;
+            self.transport.send_all(http::CONTINUE).await?;
         }
-        self.stream.socket().set_deadline(self.service().shard.monotonic_us() + HTTP_HEAD_US_MAX);
+        self.transport.socket().set_deadline(self.service().shard.monotonic_us() + HTTP_HEAD_US_MAX);
         while self.received.len() < wanted {
             let received = &mut self.received;
-            let count = self.stream.recv(|bytes| {
+            let count = self.transport.recv(|bytes| {
                 received.extend_from_slice(bytes);
                 bytes.len()
             });
@@ -240,23 +244,23 @@ impl Viewer {
             let mut scratch = self.asker.service.head_scratch();
             scratch.clear();
             http::write_head(&mut scratch, response, head.version, &date, keep_alive);
-            let sent = self.stream.try_send(&slices(&scratch, payload, 0))?.unwrap_or(0);
+            let sent = self.transport.try_send(&slices(&scratch, payload, 0))?.unwrap_or(0);
             let unsent = if sent < scratch.len() { scratch[sent..].to_vec() } else { Vec::new() };
             (unsent, sent.saturating_sub(scratch.len()))
         };
-        if unsent_head.is_empty() && sent == payload_bytes && self.stream.unsent_bytes() == 0 {
+        if unsent_head.is_empty() && sent == payload_bytes && self.transport.unsent_bytes() == 0 {
             return Ok(());
         }
         // A slow reader: each step forward earns it more time, up to that of the slowest line there may be.
         let mut head_sent = 0;
-        let left = unsent_head.len() + payload_bytes - sent + self.stream.unsent_bytes();
+        let left = unsent_head.len() + payload_bytes - sent + self.transport.unsent_bytes();
         let end_us = self.service().shard.monotonic_us()
             + HTTP_SEND_STALL_US_MAX
             + left as u64 * 1_000_000 / HTTP_SEND_BYTES_PER_S_MIN;
-        while head_sent < unsent_head.len() || sent < payload_bytes || self.stream.unsent_bytes() > 0 {
+        while head_sent < unsent_head.len() || sent < payload_bytes || self.transport.unsent_bytes() > 0 {
             let stalled_us = self.service().shard.monotonic_us() + HTTP_SEND_STALL_US_MAX;
-            self.stream.socket().set_deadline(stalled_us.min(end_us));
-            let count = self.stream.send(&slices(&unsent_head[head_sent..], payload, sent)).await;
+            self.transport.socket().set_deadline(stalled_us.min(end_us));
+            let count = self.transport.send(&slices(&unsent_head[head_sent..], payload, sent)).await;
             let count = match count {
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                     return Err(End::Because(EndedBecause::SlowReader));

@@ -234,6 +234,9 @@ pub fn long_gop(server: &Server, report: &Report) {
     report.expect(76, seen.closed_at.len() >= 5, format!("{} segments closed", seen.closed_at.len()));
     let cuts = server.metric("rapidrtmp_repairs_total", "kind=\"forced_cut\"");
     report.expect(76, cuts.is_some_and(|cuts| cuts > 0.0), format!("{cuts:?} forced cuts counted"));
+    let log = server.log();
+    let said = log.lines().filter(|line| line.contains("live/longgop") && line.contains("keyframe interval"));
+    report.expect(76, said.count() == 1, "the log says once what to change in the encoder");
 }
 
 /// 78: one track alone.

@@ -8,9 +8,11 @@ mod rtmp_publisher;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod audience;
 mod faults;
 mod publishers;
 mod replicas;
+mod tokens;
 mod viewers;
 
 use rtmp_publisher::Running;

@@ -11,10 +11,10 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-const DENIED: &str = "NetStream.Publish.Denied";
+pub const DENIED: &str = "NetStream.Publish.Denied";
 const BAD_NAME: &str = "NetStream.Publish.BadName";
 
-fn refusal(address: SocketAddr, key: &str, token: Option<&str>) -> (String, String) {
+pub fn refusal(address: SocketAddr, key: &str, token: Option<&str>) -> (String, String) {
     match RtmpPublisher::connect(address, key, token) {
         Err(Failure::Rtmp(ClientError::Refused { code, description })) => (code, description),
         Err(other) => panic!("live/{key}: {other:?}"),
@@ -131,6 +131,30 @@ fn reads(socket: &mut TcpStream, wanted: &str) -> bool {
         received.windows(wanted.len()).any(|window| window == wanted.as_bytes()).then_some(())
     });
     found.is_some()
+}
+
+/// The socket of a peer that has left knows no address any more.
+#[test]
+fn a_publisher_that_left_before_its_turn_is_logged_with_its_address() {
+    for shards in [1, 2] {
+        let server = Server::start(&Options { shards, ..Options::default() });
+        let body = [&[2, 0, 7][..], b"connect", &[0], &1_f64.to_be_bytes()].concat();
+        let object = [&[3, 0, 3][..], b"app", &[2, 0, 4], b"live", &[0, 0, 9]].concat();
+        let header = [3, 0, 0, 0, 0, 0, (body.len() + object.len()) as u8, 20, 0, 0, 0, 0];
+        for number in 0..8 {
+            let publish = command("publish", 3.0, 1, Some(&format!("gone{number}")));
+            let opening = [&[3][..], &[0; 2 * 1536], &header, &body, &object].concat();
+            let all = [opening, command("createStream", 2.0, 0, None), publish].concat();
+            // Our answers to it are refused by a socket that is no more.
+            TcpStream::connect(server.rtmp()).unwrap().write_all(&all).unwrap();
+        }
+        let ended = || (server.log().matches("publisher ended: ").count() == 8).then_some(());
+        assert!(poll_until(NOISE, ended).is_some(), "{}", server.log());
+        assert_eq!(server.log().matches("publisher ended: ").count(), 8);
+        for line in server.log().lines().filter(|line| line.contains("stream=live/gone")) {
+            assert!(line.contains("peer=127.0.0.1"), "{line}");
+        }
+    }
 }
 
 #[test]

@@ -1,5 +1,5 @@
 // Real players against the real server: latency per preset, and what happens to an open page when the
-// encoder or the server dies. Prints a table and writes every figure to target/players.json.
+// encoder or the server dies, or the event ends. Prints a table and writes every figure to target/players.json.
 //
 //   node run.mjs [--seconds 10]
 
@@ -8,6 +8,7 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { Player, launch, servePages } from './browser.mjs';
+import { ended } from './ended.mjs';
 import { Encoder, Server, sleep } from './server.mjs';
 import { strict } from './strict.mjs';
 
@@ -154,6 +155,7 @@ try {
   await survives('server killed', all, ['watch'], new Server(['--open', '--demo'], ''), DEMO, serverDies);
   const kept = '[server]\nstate_dir = "DIR/state"\n';
   await survives('server killed, state kept', all, ['watch'], new Server(['--open', '--demo'], kept), DEMO, serverDies);
+  faults.push(...await ended(browser));
 } finally {
   await browser.close();
   pages.close();

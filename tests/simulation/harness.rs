@@ -4,6 +4,7 @@
 use super::support::encoder::{Encoder, Message, Random};
 use super::support::mp4;
 use super::support::playlist::{self, Media, Watcher};
+use rapidrtmp::auth::TokenDigest;
 use rapidrtmp::fmp4::BufferPool;
 use rapidrtmp::hls::numbering::StreamRecord;
 use rapidrtmp::hls::{EventBody, StreamEvent, Wishes, path};
@@ -83,9 +84,14 @@ impl Simulation {
 
     /// A publisher comes.
     pub fn attach(&mut self) -> PublisherId {
+        self.attach_by(None)
+    }
+
+    /// One that has shown this token.
+    pub fn attach_by(&mut self, token: Option<TokenDigest>) -> PublisherId {
         self.publisher += 1;
         let id = PublisherId(self.publisher);
-        self.home.attach(id, self.now).expect("attaches");
+        self.home.attach(id, token, self.now).expect("attaches");
         self.drain();
         id
     }

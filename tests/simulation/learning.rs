@@ -99,3 +99,79 @@ fn the_first_date_is_that_of_the_frame_that_waited_least() {
     let date = first.expect("a segment").program_date_time_unix_ms;
     assert!(date.abs_diff(began_ms) <= 40, "{date} of {began_ms}");
 }
+
+/// x264's keyint is the most that a GOP may be: one beyond 12 s is no length to wait for.
+#[test]
+fn a_gop_that_is_said_to_be_longer_than_12_s_gets_the_longest_segments_and_is_not_waited_for() {
+    struct Case {
+        name: &'static str,
+        keyint: u32,
+        gop_frames: u32,
+        configured_ms: Option<u32>,
+        /// What must come out.
+        target_s: u64,
+        live_within_ms: u64,
+        forced_cuts_max: u64,
+    }
+    let base = Case {
+        name: "ffmpeg's default at 15 frames a second: 16.7 s",
+        keyint: 250,
+        gop_frames: 250,
+        configured_ms: None,
+        target_s: 12,
+        live_within_ms: 1500,
+        forced_cuts_max: 4,
+    };
+    for case in [
+        Case {
+            name: "a keyint that is out of the way of forced key frames",
+            keyint: 9999,
+            gop_frames: 30,
+            target_s: 2,
+            live_within_ms: 3500,
+            forced_cuts_max: 0,
+            ..base
+        },
+        Case {
+            name: "such a keyint, and no key frames all the same",
+            keyint: 9999,
+            gop_frames: 9999,
+            live_within_ms: 12_500,
+            ..base
+        },
+        Case {
+            name: "a keyint of 40 s where the operator knows better",
+            keyint: 600,
+            gop_frames: 30,
+            configured_ms: Some(2000),
+            target_s: 2,
+            forced_cuts_max: 0,
+            ..base
+        },
+        base,
+    ] {
+        let mut simulation = Simulation::new(HomeSettings { gop_ms: case.configured_ms, ..settings() });
+        let encoder = Encoder {
+            fps: Some((15, 1)),
+            gop: Gop::Fixed(case.gop_frames),
+            sei_keyint: Some(case.keyint),
+            ..Encoder::default()
+        };
+        let began_us = simulation.now.monotonic_us;
+        let id = simulation.attach();
+        let messages = encoder.messages(60);
+        let (before, after): (Vec<Message>, Vec<Message>) =
+            messages.into_iter().partition(|message| message.at_us < case.live_within_ms * 1000);
+        simulation.play(id, &before);
+        assert_eq!(simulation.home.state(), StreamState::Live, "{}", case.name);
+        for message in after {
+            simulation.advance_to(began_us + message.at_us);
+            simulation.send(id, &message).expect("takes it");
+        }
+        simulation.viewer.assert_faultless(case.name);
+        let media = simulation.viewer.held("v").expect("a playlist");
+        assert_eq!(media.target_duration_s, case.target_s, "{}", case.name);
+        let cuts = simulation.home.live().expect("a session").findings().forced_cuts;
+        assert!(cuts <= case.forced_cuts_max, "{}: {cuts} forced cuts", case.name);
+    }
+}

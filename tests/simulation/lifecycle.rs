@@ -3,6 +3,7 @@
 use super::harness::{NAME, SAFE, START_UNIX_US, Simulation, get_text, settings};
 use super::support::encoder::{Encoder, Gop, Message};
 use super::support::playlist::Media;
+use rapidrtmp::auth::TokenDigest;
 use rapidrtmp::hls::{EventBody, StreamEvent};
 use rapidrtmp::media::Now;
 use rapidrtmp::origin::home::{Challenge, Departure, HomeError, HomeSettings, PublisherId, StreamState};
@@ -356,4 +357,76 @@ fn numbers_never_go_back_over_a_restart_and_an_open_page_survives_it() {
         let other = session.replace("-2-", "-3-");
         assert_eq!(get_text(after.home.view_mut(), &format!("/{NAME}/{other}/v.m3u8")), None);
     }
+}
+
+/// Another process, or the same one after it has forgotten the stream: what is left is the record.
+#[test]
+fn the_next_session_has_the_values_of_its_own_gop_and_an_open_page_survives_only_what_fits() {
+    let gop = |frames: u32, said: bool| Encoder {
+        gop: Gop::Fixed(frames),
+        sei_keyint: said.then_some(frames),
+        ..Encoder::default()
+    };
+    for ended in [true, false] {
+        for said in [true, false] {
+            for (first, second, target_s) in
+                [(30, 150, 5), (300, 30, 2), (60, 30, 2), (30, 60, 2), (30, 72, 2)]
+            {
+                let case = format!("ended {ended}, said {said}, {first} then {second} frames");
+                let mut before = Simulation::new(settings());
+                before.publish(&gop(first, said), 24);
+                let held = before.viewer.held("v").expect("a playlist").clone();
+                if ended {
+                    before.stop();
+                }
+                let session = before.viewer.sessions().remove(0);
+                let now = Now { monotonic_us: 1_000_000, unix_us: before.now.unix_us + 60_000_000 };
+                let mut after = Simulation::with_record(settings(), before.record.as_ref(), now);
+                after.publish(&gop(second, said), 24);
+                after.viewer.assert_faultless(&case);
+                let later = after.viewer.held("v").expect("a playlist").clone();
+                assert_eq!(later.target_duration_s, target_s, "{case}");
+                let findings = after.home.live().expect("a session").findings();
+                assert_eq!(findings.forced_cuts, 0, "{case}");
+                assert!(later.media_sequence > held.last_part().expect("parts").0, "{case}: numbers go on");
+                let survives =
+                    get_text(after.home.view_mut(), &format!("/{NAME}/{session}/v.m3u8")).is_some();
+                assert_eq!(survives, held.target_duration_s == target_s, "{case}: an open page");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_token_that_started_a_session_resumes_it_until_its_end_and_no_other_does() {
+    let (mine, others) = (TokenDigest::of("mine"), TokenDigest::of("others"));
+    let mut simulation = Simulation::new(settings());
+    let resumes = |simulation: &Simulation| [mine, others].map(|token| simulation.home.is_resumed_by(token));
+    let id = simulation.attach_by(Some(mine));
+    assert_eq!(resumes(&simulation), [false, false], "no session yet");
+    simulation.play(id, &encoder().messages(6));
+    assert_eq!(resumes(&simulation), [true, false], "live");
+    simulation.detach(id, Departure::Lost);
+    assert_eq!(resumes(&simulation), [true, false], "waiting");
+    assert_eq!(simulation.record.as_ref().and_then(|record| record.token), Some(mine));
+
+    // Another valid token goes on with it; the session is still that of the first.
+    let id = simulation.attach_by(Some(others));
+    simulation.play(id, &encoder().messages(6));
+    assert_eq!(resumes(&simulation), [true, false], "gone on with");
+    // Its tracks change, and it starts a session of its own.
+    let video_only = Encoder { audio_hz: None, ..encoder() };
+    simulation.detach(id, Departure::Lost);
+    let id = simulation.attach_by(Some(others));
+    simulation.play(id, &video_only.messages(6));
+    assert_eq!(simulation.viewer.sessions().len(), 2);
+    assert_eq!(resumes(&simulation), [false, true], "a new session");
+
+    simulation.detach(id, Departure::Lost);
+    simulation.advance_ms(15_001);
+    assert_eq!(resumes(&simulation), [false, false], "ended");
+    assert_eq!(simulation.record.as_ref().and_then(|record| record.token), None);
+    // Where nobody is asked for a token, none is kept.
+    simulation.publish(&encoder(), 6);
+    assert_eq!(resumes(&simulation), [false, false], "open");
 }

@@ -5,9 +5,11 @@
 mod support;
 
 mod captures;
+mod dates;
 mod defects;
 mod encoders;
 mod harness;
+mod interleaving;
 mod learning;
 mod lifecycle;
 mod replicas;

@@ -44,6 +44,8 @@ pub struct Encoder {
     pub rounding: Rounding,
     /// Arrivals are late by up to this much.
     pub jitter_us: u64,
+    /// Sound is sent this long before the pictures of its time; behind them when negative.
+    pub sound_ahead_us: i64,
     /// Bytes of an inter frame; an IDR has ten times as many.
     pub frame_bytes: usize,
     /// Timestamp of the first frame.
@@ -64,6 +66,7 @@ impl Default for Encoder {
             sei_keyint: None,
             rounding: Rounding::Nearest,
             jitter_us: 8_000,
+            sound_ahead_us: 0,
             frame_bytes: 60,
             first_ms: 0,
             width_mbs: 20,
@@ -73,7 +76,7 @@ impl Default for Encoder {
 }
 
 impl Encoder {
-    /// The configurations and all frames of this many seconds, by their decode times.
+    /// The configurations and all frames of this many seconds, by the times at which they are sent.
     pub fn messages(&self, seconds: u32) -> Vec<Message> {
         let mut random = Random::new(self.seed);
         let mut frames: Vec<(u64, Message)> = Vec::new();
@@ -85,10 +88,15 @@ impl Encoder {
             frames.push((0, self.message(false, 0, &[&[0xaf, 0], &audio_config(hz)])));
             frames.extend(self.sound(hz, seconds, &mut random));
         }
-        frames.sort_by_key(|(decode_us, _)| *decode_us);
+        for (sent_us, message) in &mut frames {
+            let waits_us = if message.video { self.sound_ahead_us } else { -self.sound_ahead_us };
+            let is_config = message.body[1] == 0;
+            *sent_us += if is_config { 0 } else { u64::try_from(waits_us).unwrap_or(0) };
+        }
+        frames.sort_by_key(|(sent_us, _)| *sent_us);
         let mut newest_us = 0;
-        let frames = frames.into_iter().map(|(decode_us, mut message)| {
-            newest_us = newest_us.max(decode_us + random.below(self.jitter_us + 1));
+        let frames = frames.into_iter().map(|(sent_us, mut message)| {
+            newest_us = newest_us.max(sent_us + random.below(self.jitter_us + 1));
             message.at_us = newest_us;
             message
         });
@@ -111,7 +119,8 @@ impl Encoder {
         let (frames, per) = (u64::from(fps.0), u64::from(fps.1));
         let count = frames * u64::from(seconds) / per;
         let begins_us = |index: u64| index * per * 1_000_000 / frames;
-        let delay = u64::from(self.b_frames > 0);
+        // x264 refers to B-frames from three of them on, which delays pictures by two frames.
+        let delay = [0, 1, 1, 2][self.b_frames.min(3) as usize];
         let mut messages: Vec<(u64, Message)> = Vec::new();
         while (messages.len() as u64) < count {
             let first = messages.len() as u64;

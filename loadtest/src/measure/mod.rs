@@ -96,6 +96,10 @@ names! {
         StalledUs = "stalled_us",
         /// Microseconds that viewers played or stood still, in all.
         WatchedUs = "watched_us",
+        /// Parts that came before they were sent, by the clocks of two hosts.
+        ReceivedBeforeSent = "received_before_sent",
+        /// Connections that this host could not open: descriptors or ports ran out.
+        OwnErrors = "own_errors",
         /// Frames published.
         FramesSent = "frames_sent",
         /// Bytes published.
@@ -152,11 +156,21 @@ impl Meter {
 impl Counter {
     /// Of the whole run, ramps and warm-up included: these happen at the beginning.
     pub fn is_of_whole_run(self) -> bool {
-        matches!(self, Self::Joins | Self::JoinsFailed | Self::Publishes | Self::PublishersLost)
+        matches!(
+            self,
+            Self::Joins | Self::JoinsFailed | Self::Publishes | Self::PublishersLost | Self::OwnErrors
+        )
     }
 }
 
 impl Measure {
+    /// Records a time of something that happens every `every_us`: those that it kept from happening are recorded
+    /// as well, each as late as it would have been.
+    pub fn record_corrected_us(&mut self, meter: Meter, time_us: u64, every_us: u64) {
+        // Bounds were chosen for an hour; a time beyond them counts as an hour.
+        let _ = self.meters[meter as usize].record_correct(time_us.clamp(1, TIME_MAX_US), every_us.max(1));
+    }
+
     /// Records a time; what is longer than an hour counts as an hour.
     pub fn record_us(&mut self, meter: Meter, time_us: u64) {
         self.meters[meter as usize].saturating_record(time_us.max(1));
@@ -210,7 +224,8 @@ impl Measure {
         (self.viewers, self.publishers) = (later.viewers, later.publishers);
     }
 
-    fn append(&mut self, other: &Self) {
+    /// Adds what was seen, leaving the numbers of those who are there.
+    pub fn append(&mut self, other: &Self) {
         for (mine, theirs) in self.meters.iter_mut().zip(&other.meters) {
             mine.add(theirs).expect("histograms of the same bounds");
         }

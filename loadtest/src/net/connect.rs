@@ -44,6 +44,14 @@ pub enum ConnectError {
         /// In the words of the system.
         reason: String,
     },
+    /// This host can open no more connections.
+    #[error("{peer} is not reached: this host has no descriptor or port left ({reason})")]
+    Own {
+        /// Whom.
+        peer: String,
+        /// In the words of the system.
+        reason: String,
+    },
     /// TLS fails.
     #[error("TLS with {peer} fails: {reason}")]
     Tls {
@@ -146,8 +154,13 @@ impl Connect {
     }
 
     async fn open_unbounded(&self, peer: &Peer) -> Result<Stream, ConnectError> {
-        let tcp_error =
-            |error: io::Error| ConnectError::Tcp { peer: peer.to_string(), reason: error.to_string() };
+        let tcp_error = |error: io::Error| {
+            let (peer, reason) = (peer.to_string(), error.to_string());
+            match error.raw_os_error() {
+                Some(libc::EMFILE | libc::ENFILE | libc::EADDRNOTAVAIL) => ConnectError::Own { peer, reason },
+                _ => ConnectError::Tcp { peer, reason },
+            }
+        };
         let mut failed = None;
         let mut connected = None;
         for address in self.resolve(peer).await? {

@@ -130,9 +130,9 @@ impl Connection {
         self.is_reusable = keep_alive && length != Length::UntilClose;
         answer.received_bytes = head_bytes as u64;
         match length {
-            Length::Known(bytes) => self.read_known(&mut answer, bytes, rest, body, pace).await?,
-            Length::Chunked => self.read_chunked(&mut answer, rest, body, pace).await?,
-            Length::UntilClose => self.read_until_close(&mut answer, rest, body, pace).await?,
+            Length::Known(bytes) => self.read_known(&mut answer, bytes, rest, request, pace).await?,
+            Length::Chunked => self.read_chunked(&mut answer, rest, request, pace).await?,
+            Length::UntilClose => self.read_until_close(&mut answer, rest, request, pace).await?,
         }
         Ok(answer)
     }
@@ -169,12 +169,13 @@ impl Connection {
         answer: &mut Answer,
         length: u64,
         rest: BytesMut,
-        body: Body,
+        request: Request<'_>,
         pace: &Pace,
     ) -> Result<(), RequestError> {
-        if length > BODY_BYTES_MAX {
+        let Request { body, body_bytes_max, .. } = request;
+        if length > body_bytes_max {
             return Err(RequestError::Http(format!(
-                "a body of {length} bytes, {BODY_BYTES_MAX} are allowed"
+                "a body of {length} bytes, {body_bytes_max} are allowed"
             )));
         }
         if rest.len() as u64 > length {
@@ -212,9 +213,10 @@ impl Connection {
         &mut self,
         answer: &mut Answer,
         mut received: BytesMut,
-        body: Body,
+        request: Request<'_>,
         pace: &Pace,
     ) -> Result<(), RequestError> {
+        let Request { body, body_bytes_max, .. } = request;
         let (mut kept, mut body_bytes, mut wire_bytes) = (BytesMut::new(), 0, 0);
         let mut state = Chunk::Size;
         loop {
@@ -229,8 +231,8 @@ impl Connection {
             if state == Chunk::End {
                 break;
             }
-            if body_bytes > BODY_BYTES_MAX || received.len() > HEAD_BYTES_MAX {
-                return Err(RequestError::Http(format!("a chunked body of more than {body_bytes} bytes")));
+            if body_bytes > body_bytes_max || received.len() > HEAD_BYTES_MAX {
+                return Err(RequestError::Http(format!("a chunked body of {body_bytes} bytes and more")));
             }
             let wanted = pace.read_bytes_max(READ_BYTES_MAX);
             match self.read_into(&mut received, wanted).await {
@@ -250,9 +252,10 @@ impl Connection {
         &mut self,
         answer: &mut Answer,
         mut kept: BytesMut,
-        body: Body,
+        request: Request<'_>,
         pace: &Pace,
     ) -> Result<(), RequestError> {
+        let Request { body, body_bytes_max, .. } = request;
         let mut body_bytes = kept.len() as u64;
         loop {
             if body == Body::Count {
@@ -267,8 +270,8 @@ impl Connection {
                 }
                 Err(error) => return Err(RequestError::Cut(error.to_string())),
             }
-            if body_bytes > BODY_BYTES_MAX {
-                return Err(RequestError::Http(format!("a body of more than {BODY_BYTES_MAX} bytes")));
+            if body_bytes > body_bytes_max {
+                return Err(RequestError::Http(format!("a body of more than {body_bytes_max} bytes")));
             }
         }
         finish(answer, kept, body, body_bytes, body_bytes);

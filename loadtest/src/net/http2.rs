@@ -1,32 +1,43 @@
-//! HTTP/2 as a client (RFC 9113): one connection a viewer, shared by all of its requests.
+//! HTTP/2 as a client (RFC 9113): one connection a viewer and peer, shared by all of its requests.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use h2::Reason;
 use h2::client::SendRequest;
 
-use super::{
-    Answer, BODY_BYTES_MAX, Body, Client, ConnectError, Pace, Request, RequestError, USER_AGENT, range_field,
-};
+use super::{Answer, Body, Client, ConnectError, Pace, Request, RequestError, USER_AGENT, range_field};
 use crate::address::Peer;
 
 /// What a player's browser grants a response, and a connection.
 const STREAM_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
+/// Peers that one viewer talks to: playlists and media may be on different hosts.
+const PEERS_MAX: usize = 8;
+/// A request is made once more when its connection was going away under it.
+const ATTEMPTS_MAX: u32 = 2;
 
-/// A viewer's connection, opened at its first request and again when it ended.
+/// A viewer's connections, one for each peer; opened when they are first needed and again when they ended.
 #[derive(Default)]
 pub struct Connection {
-    open: RefCell<Option<Open>>,
-    /// Taken while one of the viewer's requests opens the connection, so that the others wait for it.
+    open: RefCell<Vec<Open>>,
+    /// Taken while one of the viewer's requests opens a connection, so that the others wait for it.
     opening: tokio::sync::Mutex<()>,
 }
 
 struct Open {
     peer: Rc<Peer>,
     sender: SendRequest<Bytes>,
+}
+
+/// Why a request failed.
+enum Failure {
+    /// The peer has said, or shown, that it did not process it (RFC 9113, 6.8 and 8.7).
+    Unprocessed(String),
+    /// In any other way.
+    Error(RequestError),
 }
 
 impl Connection {
@@ -41,25 +52,43 @@ impl Connection {
         pace: &Pace,
     ) -> Result<Answer, RequestError> {
         let peer = &request.resource.peer;
-        let sender = self.sender(client, peer).await?;
-        let got = get(sender, client, request, pace).await;
-        if matches!(got, Err(RequestError::Cut(_))) {
-            self.forget(peer);
+        let mut attempt = 1;
+        loop {
+            let (sender, is_new) = self.sender(client, peer).await?;
+            let failure = match get(sender, client, request, pace).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            match failure {
+                Failure::Unprocessed(reason) => {
+                    self.forget(peer);
+                    if is_new || attempt == ATTEMPTS_MAX {
+                        return Err(RequestError::Cut(reason));
+                    }
+                    attempt += 1;
+                }
+                Failure::Error(error) => {
+                    if matches!(error, RequestError::Cut(_)) {
+                        self.forget(peer);
+                    }
+                    return Err(error);
+                }
+            }
         }
-        got
     }
 
+    /// The connection to a peer, and whether it was opened for this.
     async fn sender(
         &self,
         client: &Arc<Client>,
         peer: &Rc<Peer>,
-    ) -> Result<SendRequest<Bytes>, RequestError> {
+    ) -> Result<(SendRequest<Bytes>, bool), RequestError> {
         if let Some(sender) = self.known(peer) {
-            return Ok(sender);
+            return Ok((sender, false));
         }
         let _opening = self.opening.lock().await;
         if let Some(sender) = self.known(peer) {
-            return Ok(sender);
+            return Ok((sender, false));
         }
         let stream = client.connect.open(peer).await?;
         let refused = |reason: String| ConnectError::Http2 { peer: peer.to_string(), reason };
@@ -75,17 +104,20 @@ impl Connection {
             .map_err(|error| refused(error.to_string()))?;
         // Its error is told to every request on it.
         tokio::task::spawn_local(async move { drop(connection.await) });
-        *self.open.borrow_mut() = Some(Open { peer: Rc::clone(peer), sender: sender.clone() });
-        Ok(sender)
+        let mut open = self.open.borrow_mut();
+        if open.len() == PEERS_MAX {
+            open.remove(0);
+        }
+        open.push(Open { peer: Rc::clone(peer), sender: sender.clone() });
+        Ok((sender, true))
     }
 
     fn known(&self, peer: &Rc<Peer>) -> Option<SendRequest<Bytes>> {
-        let open = self.open.borrow();
-        open.as_ref().filter(|open| open.peer == *peer).map(|open| open.sender.clone())
+        self.open.borrow().iter().find(|open| open.peer == *peer).map(|open| open.sender.clone())
     }
 
     fn forget(&self, peer: &Rc<Peer>) {
-        self.open.borrow_mut().take_if(|open| open.peer == *peer);
+        self.open.borrow_mut().retain(|open| open.peer != *peer);
     }
 }
 
@@ -94,18 +126,26 @@ async fn get(
     client: &Client,
     request: Request<'_>,
     pace: &Pace,
-) -> Result<Answer, RequestError> {
-    let cut = |error: h2::Error| RequestError::Cut(error.to_string());
+) -> Result<Answer, Failure> {
+    let http = |reason: String| Failure::Error(RequestError::Http(reason));
+    let cut = |error: h2::Error| Failure::Error(RequestError::Cut(error.to_string()));
+    let unprocessed = |error: h2::Error| Failure::Unprocessed(error.to_string());
+    // A stream that the peer reset is lost; one that it will not look at is not.
+    let before_answer = |error: h2::Error| match error.reason() {
+        Some(Reason::NO_ERROR | Reason::REFUSED_STREAM) => unprocessed(error),
+        None if error.is_io() => unprocessed(error),
+        _ => cut(error),
+    };
     let mut builder = http::Request::get(request.resource.url.as_str()).header("user-agent", USER_AGENT);
     if let Some(range) = request.range {
         builder = builder.header("range", range_field(range));
     } else if client.gzip {
         builder = builder.header("accept-encoding", "gzip");
     }
-    let head = builder.body(()).map_err(|error| RequestError::Http(error.to_string()))?;
-    let mut sender = sender.ready().await.map_err(cut)?;
-    let (response, _) = sender.send_request(head, true).map_err(cut)?;
-    let (head, mut stream) = response.await.map_err(cut)?.into_parts();
+    let head = builder.body(()).map_err(|error| http(error.to_string()))?;
+    let mut sender = sender.ready().await.map_err(unprocessed)?;
+    let (response, _) = sender.send_request(head, true).map_err(unprocessed)?;
+    let (head, mut stream) = response.await.map_err(before_answer)?.into_parts();
 
     let field = |name: http::HeaderName| head.headers.get(name).and_then(|value| value.to_str().ok());
     let announced: Option<u64> = field(http::header::CONTENT_LENGTH).and_then(|text| text.parse().ok());
@@ -118,8 +158,8 @@ async fn get(
     while let Some(data) = stream.data().await {
         let data = data.map_err(cut)?;
         answer.body_bytes += data.len() as u64;
-        if answer.body_bytes > BODY_BYTES_MAX {
-            return Err(RequestError::Http(format!("a body of more than {BODY_BYTES_MAX} bytes")));
+        if answer.body_bytes > request.body_bytes_max {
+            return Err(http(format!("a body of more than {} bytes", request.body_bytes_max)));
         }
         if request.body == Body::Keep {
             kept.extend_from_slice(&data);
@@ -128,7 +168,10 @@ async fn get(
         stream.flow_control().release_capacity(data.len()).map_err(cut)?;
     }
     if let Some(announced) = announced.filter(|announced| *announced != answer.body_bytes) {
-        return Err(RequestError::Cut(format!("{} of {announced} bytes came", answer.body_bytes)));
+        return Err(Failure::Error(RequestError::Cut(format!(
+            "{} of {announced} bytes came",
+            answer.body_bytes
+        ))));
     }
     // Its head came compressed; what matters is the body.
     answer.received_bytes = answer.body_bytes;

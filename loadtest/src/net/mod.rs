@@ -16,6 +16,7 @@ pub use pace::Pace;
 
 use crate::address::{Peer, Resource};
 use crate::fault::{Fault, FaultKind};
+use crate::playlist::PLAYLIST_BYTES_MAX;
 
 /// Bytes of a response's head.
 pub const HEAD_BYTES_MAX: usize = 16 * 1024;
@@ -52,12 +53,19 @@ pub struct Request<'a> {
     pub range: Option<(u64, u64)>,
     /// What to do with its body.
     pub body: Body,
+    /// Most bytes of a body.
+    pub body_bytes_max: u64,
 }
 
 impl<'a> Request<'a> {
+    /// For a playlist, which is kept.
+    pub fn playlist(resource: &'a Resource) -> Self {
+        Self { body_bytes_max: PLAYLIST_BYTES_MAX as u64, ..Self::whole(resource, Body::Keep) }
+    }
+
     /// For all of a resource.
     pub fn whole(resource: &'a Resource, body: Body) -> Self {
-        Self { resource, range: None, body }
+        Self { resource, range: None, body, body_bytes_max: BODY_BYTES_MAX }
     }
 }
 
@@ -94,6 +102,11 @@ pub enum RequestError {
 }
 
 impl RequestError {
+    /// True when this host is at fault: it has no descriptor or port left.
+    pub fn is_own(&self) -> bool {
+        matches!(self, Self::Connect(ConnectError::Own { .. }))
+    }
+
     /// The fault that it is, of a request for `path`.
     pub fn fault(&self, path: &str) -> Fault {
         let kind = match self {

@@ -9,5 +9,5 @@ mod rendition_tests;
 
 pub use listing::{Address, Channel, Listing, Listings, unpack};
 pub use parts::{PartRead, PartRecord, Parts, hash_of};
-pub use playback::{Paused, Playback, Stall};
+pub use playback::{Playback, Stall};
 pub use rendition::{ListedPiece, Reload, Reloaded, Rendition, Taken, Wanted, WantedKind};

@@ -8,6 +8,8 @@ use std::sync::{Arc, OnceLock};
 use crate::fmp4::MediaSummary;
 use crate::measure::{Counter, Measure, Meter};
 
+/// A part that is received this much before its newest frame was sent shows that the hosts' clocks are apart.
+const CLOCKS_APART_US: u64 = 2000;
 /// Parts that a worker knows at once.
 const LOCAL_PARTS_MAX: usize = 16_384;
 /// For how many seconds receipts wait for someone to have read the part.
@@ -124,6 +126,14 @@ impl Parts {
         record
     }
 
+    /// Another resource has taken the address: what was known of it is of the old one.
+    pub fn replace(&mut self, url: &Arc<str>, record: Arc<PartRecord>) -> Arc<PartRecord> {
+        if let Some(known) = self.known.get_mut(url) {
+            *known = Arc::clone(&record);
+        }
+        record
+    }
+
     /// A viewer has received a part: its latency is recorded at once, or when someone has read it.
     pub fn received(
         &mut self,
@@ -178,6 +188,7 @@ fn record_latency(read: &PartRead, is_segment: bool, unix_us: u64, measure: &mut
     if is_segment {
         measure.record_us(Meter::LatencySegment, unix_us.saturating_sub(newest_us));
     } else {
+        measure.add(Counter::ReceivedBeforeSent, u64::from(unix_us + CLOCKS_APART_US < newest_us));
         measure.record_us(Meter::LatencyNewest, unix_us.saturating_sub(newest_us));
         measure.record_us(Meter::LatencyOldest, unix_us.saturating_sub(oldest_us));
     }

@@ -15,12 +15,6 @@ pub struct Stall {
     pub stalled_us: u64,
 }
 
-/// Since when a viewer pauses.
-#[derive(Debug, Clone, Copy)]
-pub struct Paused {
-    since_us: u64,
-}
-
 /// The clock of one viewer.
 #[derive(Debug, Clone)]
 pub struct Playback {
@@ -40,6 +34,8 @@ enum State {
     Playing { zero_us: i64 },
     /// At this media time since then; what was not yet taken of it begins at `untaken_us`.
     Stalled { position_us: i64, since_us: u64, untaken_us: u64 },
+    /// At this media time until the viewer goes on.
+    Paused { position_us: i64 },
 }
 
 impl Playback {
@@ -112,17 +108,24 @@ impl Playback {
         stalled_us
     }
 
-    /// It stands still from now on, and that is no stall: the viewer pauses. Returns what [`Playback::resume`] wants.
-    pub fn pause(&mut self, now_us: u64) -> Paused {
+    /// It stands still from now on, and that is no stall: the viewer pauses.
+    pub fn pause(&mut self, now_us: u64) {
         self.look(now_us);
-        Paused { since_us: now_us }
+        let position_us = self.position_us(now_us);
+        if let State::Stalled { untaken_us, .. } = self.state {
+            self.stalled_us += now_us.saturating_sub(untaken_us);
+        }
+        if self.state != State::Starting {
+            self.state = State::Paused { position_us };
+        }
     }
 
     /// The pause is over.
-    pub fn resume(&mut self, paused: Paused, now_us: u64) {
-        if let State::Playing { zero_us } = &mut self.state {
-            *zero_us += now_us.saturating_sub(paused.since_us) as i64;
-        }
+    pub fn resume(&mut self, now_us: u64) {
+        let State::Paused { position_us } = self.state else { return };
+        self.state = State::Playing { zero_us: now_us as i64 - position_us };
+        // What ran out before the pause has still run out.
+        self.look(now_us);
     }
 
     fn go_on(&mut self, now_us: u64) -> Option<Stall> {
@@ -145,7 +148,7 @@ impl Playback {
         match self.state {
             State::Starting => 0,
             State::Playing { zero_us } => now_us as i64 - zero_us,
-            State::Stalled { position_us, .. } => position_us,
+            State::Stalled { position_us, .. } | State::Paused { position_us } => position_us,
         }
     }
 
@@ -217,10 +220,23 @@ mod tests {
     fn a_pause_is_no_stall() {
         let mut playback = Playback::new(&[0]);
         playback.received(0, PART_US, 0);
-        let paused = playback.pause(100_000);
-        playback.resume(paused, 5_100_000);
+        playback.pause(100_000);
+        playback.look(3_000_000);
+        playback.received(0, PART_US, 4_000_000);
+        playback.resume(5_100_000);
         playback.look(5_150_000);
-        assert_eq!((playback.is_playing(), playback.ahead_us(5_150_000)), (true, 50_000));
+        assert_eq!((playback.is_playing(), playback.ahead_us(5_150_000)), (true, 250_000));
+        assert_eq!((playback.take_stalls_begun(), playback.take_stalled_us(5_150_000)), (0, 0));
+        // One that had run dry stalls on when the pause is over.
+        playback.look(6_000_000);
+        playback.pause(6_000_000);
+        assert_eq!(playback.take_stalls_begun(), 1);
+        let before_us = playback.take_stalled_us(6_000_000);
+        playback.resume(9_000_000);
+        assert!(
+            before_us > 0 && playback.take_stalled_us(9_000_000) == 0,
+            "the pause itself is no part of it"
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! One rendition as one viewer follows it: the next reload, the next piece of media, and what became of them.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,8 @@ use crate::scenario::Mode;
 const AGAIN_AFTER_US: u64 = 1_000_000;
 /// A blocking reload may take three target durations, and then the server says 503 (8216bis, 6.2.5.2).
 const RELOAD_GRACE: Duration = Duration::from_secs(2);
+/// Listings whose arrival is remembered: those of a viewer that takes nothing.
+const FIRST_LISTED_MAX: usize = 1024;
 /// Any request may take at least this.
 const WITHIN_MIN: Duration = Duration::from_secs(5);
 
@@ -96,8 +99,8 @@ pub enum Reloaded {
     Advanced,
     /// It brought nothing new.
     Unchanged,
-    /// It could not be used.
-    Failed,
+    /// It could not be used: this is wrong with it.
+    Failed(Fault),
 }
 
 /// One rendition of one viewer.
@@ -107,12 +110,16 @@ pub struct Rendition {
     listing: Option<Rc<Listing>>,
     /// When the listing arrived here.
     listed_us: u64,
+    /// When the places that were not taken yet were first listed here, the oldest first.
+    first_listed: VecDeque<(Position, u64)>,
     /// Why the next reload is a plain one, and when it is due.
     plain_due_us: Option<u64>,
     /// The last piece that was loaded or passed over.
     taken: Option<Position>,
-    /// The newest place that was listed when playback was begun here, or begun anew.
+    /// The newest place that was listed when playback was begun, or went on after a pause.
     began_at: Option<Position>,
+    /// The viewer has paused: what the next reload brings was there before it asked.
+    has_paused: bool,
     /// The record of the piece before the next, when they are continuous.
     previous: Option<Arc<PartRecord>>,
     /// A hinted part that came: its address as it stood in the hint, and its record.
@@ -134,9 +141,11 @@ impl Rendition {
             mode,
             listing: None,
             listed_us: 0,
+            first_listed: VecDeque::new(),
             plain_due_us: Some(0),
             taken: None,
             began_at: None,
+            has_paused: false,
             previous: None,
             hinted: None,
             hint_asked: None,
@@ -204,6 +213,29 @@ impl Rendition {
         self.within()
     }
 
+    /// Playback begins: what is listed by now was there before the viewer.
+    pub fn began(&mut self) {
+        self.began_at = self.listing.as_ref().and_then(|listing| listing.playlist.newest());
+    }
+
+    /// The viewer has paused, and goes on.
+    pub fn paused(&mut self) {
+        self.has_paused = true;
+    }
+
+    /// When a place was first listed here.
+    fn first_listed_us(&self, position: Position) -> u64 {
+        let found = self.first_listed.iter().find(|(newest, _)| *newest >= position);
+        found.map_or(self.listed_us, |(_, listed_us)| *listed_us)
+    }
+
+    /// When the frames of the last piece were sent, in Unix microseconds, and how long pieces last: what those that
+    /// were lost since are reckoned from.
+    pub fn last_sent(&self) -> Option<(u64, u64)> {
+        let sent_us = self.previous.as_ref()?.read()?.summary.as_ref()?.stamps()?.newest_sent_unix_us;
+        Some((sent_us, self.listing.as_ref()?.playlist.part_target?.as_micros() as u64))
+    }
+
     /// An answer of status 200 to a reload.
     pub fn reloaded(
         &mut self,
@@ -218,9 +250,8 @@ impl Rendition {
         let listing = match read.listing {
             Ok(listing) => listing,
             Err(fault) => {
-                faults.push(fault);
                 self.reload_failed(now_us);
-                return (Reloaded::Failed, faults);
+                return (Reloaded::Failed(fault), faults);
             }
         };
         let newest = listing.playlist.newest();
@@ -240,6 +271,17 @@ impl Rendition {
             let kind = if is_same { FaultKind::ReloadUnchanged } else { FaultKind::ReloadEarly };
             let found = newest.map_or_else(|| "nothing".to_owned(), |newest| newest.to_string());
             faults.push(Fault::new(kind, format!("{wanted} was asked for, the answer ends with {found}")));
+        }
+        if let Some(newest) = newest.filter(|_| !is_same) {
+            let taken = self.taken;
+            self.first_listed.retain(|(place, _)| taken.is_none_or(|taken| *place > taken));
+            if self.first_listed.len() == FIRST_LISTED_MAX {
+                self.first_listed.pop_front();
+            }
+            self.first_listed.push_back((newest, now_us));
+        }
+        if std::mem::take(&mut self.has_paused) {
+            self.began_at = newest;
         }
         let target_us = u64::from(listing.playlist.target_duration_s) * 1_000_000;
         // hls.js: after an answer that brought nothing, half a target duration.
@@ -308,7 +350,6 @@ impl Rendition {
         let lead = edge.saturating_sub(hold_back).saturating_sub(starts_at);
         self.taken = before;
         self.previous = None;
-        self.began_at = playlist.newest();
         Some(lead)
     }
 
@@ -320,7 +361,11 @@ impl Rendition {
         let Some(listing) = self.listing.clone() else { return Err(Taken::Nothing) };
         let playlist = &listing.playlist;
         let behind = self.taken.is_some_and(|taken| {
-            taken.media_sequence + 1 < playlist.media_sequence && !playlist.segments.is_empty()
+            let is_gone = taken.media_sequence + 1 < playlist.media_sequence && !playlist.segments.is_empty();
+            // Numbers fell: what was taken is of another time.
+            let is_ahead =
+                playlist.newest().is_some_and(|newest| newest.media_sequence + 1 < taken.media_sequence);
+            is_gone || is_ahead
         });
         if behind {
             return Err(self.catch_up(&listing));
@@ -356,7 +401,7 @@ impl Rendition {
             address,
             byte_range: piece.byte_range,
             map: piece.map.and_then(|map| listing.address(&map.uri).ok()),
-            listed_us: self.listed_us,
+            listed_us: self.first_listed_us(piece.position),
             listed: Some(listed),
         })
     }
@@ -380,7 +425,7 @@ impl Rendition {
             address,
             byte_range: segment.byte_range,
             map: segment.map.as_ref().and_then(|map| listing.address(&map.uri).ok()),
-            listed_us: self.listed_us,
+            listed_us: self.first_listed_us(position),
             listed: Some(ListedPiece {
                 position,
                 duration: segment.duration,

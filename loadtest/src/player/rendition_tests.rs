@@ -65,6 +65,7 @@ impl Viewer {
         viewer.receive(&listed(100, 2, ""));
         let hold_back = viewer.rendition.hold_back().unwrap();
         viewer.rendition.start(hold_back).unwrap();
+        viewer.rendition.began();
         viewer
     }
 
@@ -106,6 +107,47 @@ fn what_was_listed_before_a_viewer_came_is_backlog() {
         viewer.rendition.loaded(&listed, &Arc::default());
     }
     assert_eq!(backlog, [true, true, true, true, true, true, false]);
+}
+
+#[test]
+fn what_came_in_a_pause_is_backlog_and_what_follows_is_not() {
+    let mut viewer = Viewer::joined(Mode::Parts);
+    viewer.load_all();
+    viewer.rendition.paused();
+    viewer.receive(&listed(101, 2, ""));
+    viewer.receive(&listed(101, 3, ""));
+    let mut backlog = Vec::new();
+    while let Ok(wanted) = viewer.rendition.next_wanted() {
+        let listed = wanted.listed.unwrap();
+        backlog.push(listed.is_backlog);
+        viewer.rendition.loaded(&listed, &Arc::default());
+    }
+    assert_eq!(backlog, [true, true, true, true, false], "p100.2 to p101.1, and p101.2");
+}
+
+#[test]
+fn a_part_is_due_when_it_was_first_listed_however_many_playlists_follow() {
+    let mut viewer = Viewer::joined(Mode::Parts);
+    viewer.load_all();
+    for (parts, now_us) in [(3, 2_000_000), (4, 3_000_000)] {
+        viewer.now_us = now_us;
+        viewer.receive(&listed(100, parts, ""));
+    }
+    let mut due_us = Vec::new();
+    while let Ok(wanted) = viewer.rendition.next_wanted() {
+        due_us.push(wanted.listed_us);
+        viewer.rendition.loaded(&wanted.listed.unwrap(), &Arc::default());
+    }
+    assert_eq!(due_us, [2_000_000, 3_000_000]);
+}
+
+#[test]
+fn numbers_that_fell_begin_anew() {
+    let mut viewer = Viewer::joined(Mode::Parts);
+    viewer.load_all();
+    viewer.receive(&listed(20, 2, ""));
+    assert!(matches!(viewer.rendition.next_wanted(), Err(Taken::Lost(_))));
+    assert_eq!(viewer.load_all()[0], "p19.0");
 }
 
 #[test]

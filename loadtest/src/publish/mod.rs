@@ -5,14 +5,16 @@
 
 mod tags;
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rapidrtmp::media::TrackKind;
 use rapidrtmp::rtmp::{ClientConfig, ClientError, ClientEvent, ClientSession, HANDSHAKE_RANDOM_BYTES};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _};
 
 use crate::address::PublishAddress;
 use crate::clock;
@@ -29,8 +31,6 @@ const ACCEPTED_WITHIN: Duration = Duration::from_secs(10);
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// Frames this much after their time are counted.
 const LATE_US: u64 = 10_000;
-/// A write that takes longer has waited for the server.
-const BLOCKED_US: u64 = 1000;
 /// RTMP's version of a media server's encoder, for its log.
 const ENCODER: &str = concat!("loadtest/", env!("CARGO_PKG_VERSION"));
 
@@ -84,10 +84,17 @@ impl PublishError {
 }
 
 /// Publishes one stream until it is dropped; comes back when its connection ends.
-pub async fn publish(worker: Rc<Worker>, plan: Arc<PublishPlan>, address: PublishAddress, due_us: u64) {
+pub async fn publish(
+    worker: Rc<Worker>,
+    plan: Arc<PublishPlan>,
+    number: u32,
+    address: PublishAddress,
+    due_us: u64,
+) {
+    let mut random = worker.random_of(u64::from(number) << 32);
     tokio::time::sleep_until(clock::instant_at(due_us)).await;
     loop {
-        let stay = worker.random_time(plan.drop_every);
+        let stay = random.time(plan.drop_every);
         let session = publish_once(&worker, &plan, &address);
         let ended = match stay {
             Some(stay) => tokio::time::timeout(stay, session).await.ok(),
@@ -176,21 +183,21 @@ impl Publisher {
             let due_us = start_us + frame.decode_us;
             self.wait_until(due_us).await?;
             let began_us = clock::monotonic_us();
-            self.write_frame(&frame, nal_length_size, &mut stamped)?;
-            let sent_bytes = self.flush().await?;
-            let took_us = clock::monotonic_us() - began_us;
             let late_us = began_us.saturating_sub(due_us);
+            // A frame that had to wait for the server to read the ones before it counts from when it was due.
+            let excused_us = if was_blocked { late_us } else { 0 };
+            self.write_frame(&frame, nal_length_size, excused_us, &mut stamped)?;
+            let sent = self.flush().await?;
             worker.measure(|measure| {
                 measure.add(Counter::FramesSent, 1);
-                measure.add(Counter::SentBytes, sent_bytes);
-                measure.add(Counter::BlockedSends, u64::from(took_us > BLOCKED_US));
-                // After a wait for the server, being late is not this tool's fault.
+                measure.add(Counter::SentBytes, sent.bytes);
+                measure.add(Counter::BlockedSends, u64::from(sent.was_blocked));
                 if !was_blocked {
                     measure.record_us(Meter::PublisherLate, late_us);
                     measure.add(Counter::LateSends, u64::from(late_us > LATE_US));
                 }
             });
-            was_blocked = took_us > BLOCKED_US || (was_blocked && late_us > LATE_US);
+            was_blocked = sent.was_blocked || (was_blocked && late_us > LATE_US);
         }
     }
 
@@ -198,11 +205,12 @@ impl Publisher {
         &mut self,
         frame: &Frame<'_>,
         nal_length_size: u8,
+        excused_us: u64,
         stamped: &mut Vec<u8>,
     ) -> Result<(), ClientError> {
         let at_ms = (frame.decode_us / 1000) as u32;
         stamped.clear();
-        let stamp = Stamp { sent_unix_us: clock::unix_us(), frame: frame.number };
+        let stamp = Stamp { sent_unix_us: clock::unix_us() - excused_us, frame: frame.number };
         match frame.kind {
             Kind::Video => {
                 let (before, after) =
@@ -253,19 +261,33 @@ impl Publisher {
         polled
     }
 
-    /// Sends what the session has written; returns how much that was.
-    async fn flush(&mut self) -> io::Result<u64> {
-        let mut sent_bytes = 0;
+    /// Sends what the session has written.
+    async fn flush(&mut self) -> io::Result<Sent> {
+        let mut sent = Sent::default();
         while !self.session.output().is_empty() {
-            let count = self.stream.write(self.session.output()).await?;
+            let (stream, session) = (&mut self.stream, &mut self.session);
+            let count = poll_fn(|context| {
+                let polled = Pin::new(&mut *stream).poll_write(context, session.output());
+                sent.was_blocked |= polled.is_pending();
+                polled
+            })
+            .await?;
             if count == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
             self.session.output_written(count);
-            sent_bytes += count as u64;
+            sent.bytes += count as u64;
         }
         // TLS may hold records back.
         self.stream.flush().await?;
-        Ok(sent_bytes)
+        Ok(sent)
     }
+}
+
+/// What became of a write.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sent {
+    bytes: u64,
+    /// The socket had no room at first: the server does not read as fast as it is sent to.
+    was_blocked: bool,
 }

@@ -29,7 +29,9 @@ struct Charted<'a> {
 
 /// The page of one run, UTF-8.
 pub fn page(report: &Report) -> String {
-    let charted = [Charted { letter: String::new(), label: &report.title, report }];
+    // The charts have no use for it, and it may be long.
+    let drawn = Report { viewers: Vec::new(), ..report.clone() };
+    let charted = [Charted { letter: String::new(), label: &report.title, report: &drawn }];
     framed(&report.title, &sections::of_run(report), &charted)
 }
 

@@ -17,6 +17,7 @@ mod model;
 mod table;
 mod text;
 mod verdict;
+mod viewers;
 
 #[cfg(test)]
 mod sample;
@@ -29,6 +30,6 @@ pub use html::{comparison_page, page};
 pub use json::{ReportFileError, read, write};
 pub use latency::figures_of;
 pub use live::Live;
-pub use model::{Distribution, Expectation, FaultCount, REPORT_FORMAT, Report, Second};
+pub use model::{Distribution, Expectation, FaultCount, REPORT_FORMAT, Report, Second, ViewerRow};
 pub use table::table;
 pub use verdict::Verdict;

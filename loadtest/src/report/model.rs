@@ -34,6 +34,9 @@ pub struct Report {
     pub histograms: BTreeMap<String, Distribution>,
     /// Faults by their name; those that did not occur are left out.
     pub faults: BTreeMap<String, FaultCount>,
+    /// What each viewer saw, over the whole run; the worst first.
+    #[serde(default)]
+    pub viewers: Vec<ViewerRow>,
     /// One entry a second.
     pub timeline: Vec<Second>,
 }
@@ -66,6 +69,33 @@ pub struct Distribution {
     pub percentiles: Vec<(f64, f64)>,
     /// The HdrHistogram itself in microseconds, V2 deflate, base64.
     pub hdr: String,
+}
+
+/// What one viewer saw.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ViewerRow {
+    /// Its number in the run.
+    pub number: u32,
+    /// Path of what it watched.
+    pub stream: String,
+    /// How it played.
+    pub mode: String,
+    /// From when it was to join to its first picture; `None` when it never had one.
+    pub join_ms: Option<f64>,
+    /// How long it was there.
+    pub stayed_s: f64,
+    /// Parts and segments received.
+    pub parts: u64,
+    /// Parts that it should have had and did not.
+    pub parts_skipped: u64,
+    /// Times that its picture stood still.
+    pub stalls: u64,
+    /// How long in all.
+    pub stalled_s: f64,
+    /// Faults of its own requests.
+    pub faults: u64,
+    /// Newest frame of the part that was latest, from sent to received.
+    pub latency_max_ms: f64,
 }
 
 /// How often one kind of fault occurred.

@@ -8,6 +8,7 @@ use super::{
     model::{FaultCount, Report},
     text::{self, Align},
     verdict::Verdict,
+    viewers,
 };
 use crate::fault::FaultKind;
 
@@ -135,6 +136,7 @@ pub fn table(report: &Report) -> String {
         latencies(report),
         lines("traffic", TRAFFIC, report),
         lines("cost", COST, report),
+        viewers::lines(report),
         faults(report),
     ];
     let blocks: Vec<String> =

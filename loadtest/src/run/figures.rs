@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use super::Settings;
 use super::watched::{Reading, Watched};
-use super::{RunError, Settings};
+use crate::address::printable;
 use crate::clock;
+use crate::engine::WorkerSecond;
 use crate::measure::{Counter, Measure, Meter};
 use crate::net::USER_AGENT;
-use crate::report::{Distribution, FaultCount, REPORT_FORMAT, Report, Second, figures_of};
+use crate::report::{Distribution, FaultCount, REPORT_FORMAT, Report, Second, ViewerRow, figures_of};
 use crate::scenario::Scenario;
+use crate::worker::ViewerFigures;
 
 /// A second that lasted less says nothing.
 const SECOND_US_MIN: u64 = 50_000;
@@ -25,6 +28,10 @@ pub struct Totals {
     /// Server's memory before the first viewer.
     empty_bytes: Option<u64>,
     timeline: Vec<Second>,
+    /// What each viewer saw.
+    viewers: Vec<ViewerFigures>,
+    /// Why the server's cost, or the server, is no longer there.
+    server_gone: Option<String>,
     /// From the beginning, for what happens once.
     whole: Measure,
     measured: Measured,
@@ -61,6 +68,8 @@ impl Totals {
             last_cpu_us: Vec::new(),
             empty_bytes: None,
             timeline: Vec::new(),
+            viewers: Vec::new(),
+            server_gone: None,
             whole: Measure::default(),
             measured: Measured::default(),
         }
@@ -71,19 +80,33 @@ impl Totals {
         self.empty_bytes = self.last.server.map(|server| server.resident_bytes);
     }
 
+    /// The server is no longer there.
+    pub fn server_ended(&mut self, reason: String) {
+        self.server_gone.get_or_insert(reason);
+    }
+
+    /// True when there is no server to measure.
+    pub fn has_server_ended(&self) -> bool {
+        self.server_gone.is_some()
+    }
+
+    /// Adds what is known only at the end.
+    pub fn end(&mut self, ends: Vec<WorkerSecond>) {
+        for end in ends {
+            // The others saw the same last second.
+            self.whole.append(&end.measure);
+            self.viewers.extend(end.viewers);
+        }
+    }
+
     /// Adds what was measured since the last time; returns the second, if it was one.
-    ///
-    /// # Errors
-    /// When the server's cost cannot be read any more.
-    pub fn add(
-        &mut self,
-        measure: &Measure,
-        worker_cpu_us: &[u64],
-        is_measured: bool,
-    ) -> Result<Option<&Second>, RunError> {
+    pub fn add(&mut self, measure: &Measure, worker_cpu_us: &[u64], is_measured: bool) -> Option<&Second> {
         let now_us = clock::monotonic_us();
         let time_us = now_us - self.last_us;
-        let reading = self.watched.read()?;
+        let reading = self.watched.read().unwrap_or_else(|error| {
+            self.server_ended(format!("the server cannot be watched any more: {error}"));
+            self.watched.read_own()
+        });
         let before = std::mem::replace(&mut self.last, reading);
         let cpu_before = std::mem::replace(&mut self.last_cpu_us, worker_cpu_us.to_vec());
         self.last_us = now_us;
@@ -95,7 +118,7 @@ impl Totals {
             self.measured.add(measure, time_us, &reading, &before, &self.last_cpu_us, &cpu_before);
         }
         if time_us < SECOND_US_MIN || (before.own.cpu_us == 0 && self.timeline.is_empty()) {
-            return Ok(None);
+            return None;
         }
         let latency = measure.meter(Meter::LatencyNewest);
         let percentile = |percent: f64| {
@@ -118,13 +141,14 @@ impl Totals {
             server_cores: server_cpu_us.map(cores),
             own_cores: cores(own_cpu_us),
         });
-        Ok(self.timeline.last())
+        self.timeline.last()
     }
 
     /// The report of all that was measured.
     pub fn report(self, scenario: &Scenario, settings: &Settings, interrupted: bool) -> Report {
         let figures = self.measured.figures(&self.whole, self.empty_bytes);
-        let void = void(scenario, &figures);
+        let mut void = void(scenario, &figures);
+        void.extend(self.server_gone);
         let expectations = scenario.expect.iter().map(|expect| expect.judge(&figures)).collect();
         let measure = &self.measured.measure;
         let histograms = Meter::ALL.iter().filter_map(|meter| {
@@ -133,7 +157,7 @@ impl Totals {
             (!histogram.is_empty())
                 .then(|| (meter.name().to_owned(), Distribution::from_histogram(histogram)))
         });
-        let faults = measure.faults.iter().map(|(kind, (count, examples))| {
+        let faults = self.whole.faults.iter().map(|(kind, (count, examples))| {
             (kind.name().to_owned(), FaultCount { count: *count, examples: examples.clone() })
         });
         Report {
@@ -148,10 +172,36 @@ impl Totals {
             settings: settings_of(scenario, settings),
             histograms: histograms.collect(),
             faults: faults.collect(),
+            viewers: worst_first(&self.viewers),
             figures,
             timeline: self.timeline,
         }
     }
+}
+
+/// Viewers as the report has them: those who stood still longest first, then those who waited longest.
+fn worst_first(viewers: &[ViewerFigures]) -> Vec<ViewerRow> {
+    let ms = |us: u64| us as f64 / 1000.0;
+    let mut rows: Vec<ViewerRow> = viewers
+        .iter()
+        .map(|viewer| ViewerRow {
+            number: viewer.number,
+            stream: viewer.stream.clone(),
+            mode: viewer.mode.to_owned(),
+            join_ms: viewer.join_us.map(ms),
+            stayed_s: ms(viewer.stayed_us) / 1000.0,
+            parts: viewer.parts,
+            parts_skipped: viewer.parts_skipped,
+            stalls: viewer.stalls,
+            stalled_s: ms(viewer.stalled_us) / 1000.0,
+            faults: viewer.faults,
+            latency_max_ms: ms(viewer.latency_max_us),
+        })
+        .collect();
+    let rank =
+        |row: &ViewerRow| (row.join_ms.is_none(), row.stalled_s, row.faults as f64, row.latency_max_ms);
+    rows.sort_by(|one, other| rank(other).partial_cmp(&rank(one)).unwrap_or(std::cmp::Ordering::Equal));
+    rows
 }
 
 fn since(now: u64, before: u64) -> u64 {
@@ -218,7 +268,8 @@ impl Measured {
         put("measured_s", time_s);
         put("viewers", viewers);
         put("publishers", self.publisher_us as f64 / self.time_us as f64);
-        put("faults", measure.faults_count() as f64);
+        // Whenever they were: a ramp is no excuse.
+        put("faults", whole.faults_count() as f64);
         put("requests_per_s", requests / time_s);
         put("received_mbit_s", measure.count(Counter::ReceivedBytes) as f64 * 8.0 / 1e6 / time_s);
         put("sent_mbit_s", measure.count(Counter::SentBytes) as f64 * 8.0 / 1e6 / time_s);
@@ -276,6 +327,13 @@ fn void(scenario: &Scenario, figures: &BTreeMap<String, f64>) -> Vec<String> {
         beyond("own_core_percent", limits.own_core_percent, "%", "a worker had no processor time left"),
         beyond("machine_percent", limits.machine_percent, "%", "the machine had no processor time left"),
         beyond("late_sends_percent", limits.late_sends_percent, "%", "publishers sent frames late"),
+        beyond("own_errors", 0.0, "times", "this host had no descriptor or port left"),
+        beyond(
+            "received_before_sent",
+            0.0,
+            "parts",
+            "the clocks of publisher and viewer are apart: parts came before they were sent",
+        ),
     ];
     let mut void: Vec<String> = checks.into_iter().flatten().collect();
     if figures.is_empty() {
@@ -320,8 +378,7 @@ fn settings_of(scenario: &Scenario, settings: &Settings) -> BTreeMap<String, Str
                 }
             ),
         };
-        // Tokens stand in queries.
-        let url = group.url.split('?').next().unwrap_or_default();
+        let url = printable(&group.url);
         put(format!("publish.{index}"), format!("{} streams to {url}: {source}", group.streams));
         if group.drop_every_s > 0.0 {
             put(format!("publish.{index}.drop_every_s"), group.drop_every_s.to_string());
@@ -329,7 +386,7 @@ fn settings_of(scenario: &Scenario, settings: &Settings) -> BTreeMap<String, Str
         }
     }
     for (index, group) in scenario.watch.iter().enumerate() {
-        let url = group.url.split('?').next().unwrap_or_default();
+        let url = printable(&group.url);
         let version = match group.http {
             crate::net::HttpVersion::Http1 => "1.1",
             crate::net::HttpVersion::Http2 => "2",
@@ -346,6 +403,7 @@ fn settings_of(scenario: &Scenario, settings: &Settings) -> BTreeMap<String, Str
             ("stay_s", group.stay_s),
             ("vanish_percent", group.vanish_percent),
             ("pause_every_s", group.pause_every_s),
+            ("pause_s", if group.pause_every_s > 0.0 { group.pause_s } else { 0.0 }),
         ] {
             if value > 0.0 {
                 put(format!("watch.{index}.{name}"), value.to_string());

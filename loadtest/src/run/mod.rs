@@ -145,7 +145,7 @@ pub fn run(
     host::allow_connections(scenario.connections_max())?;
     let mut settings = settings.clone();
     let wants_server = settings.rtmp.is_none() && settings.http.is_none();
-    let own_server = match scenario.server.as_ref().filter(|_| wants_server) {
+    let mut own_server = match scenario.server.as_ref().filter(|_| wants_server) {
         Some(server) => {
             let server = OwnServer::start(&server.arguments, &mut |note| progress.note(note))?;
             progress.note(&format!("the server listens on rtmp={} http={}", server.rtmp, server.http));
@@ -172,13 +172,11 @@ pub fn run(
         prepared: &prepared,
         workers: &workers,
         totals: Totals::new(watched),
+        own_server: own_server.as_mut(),
         has_published: false,
     };
-    let went = run.phases();
-    let report = match went {
-        Ok(()) => Ok(run.totals.report(scenario, &settings, stop.load(Ordering::Relaxed))),
-        Err(error) => Err(error),
-    };
+    let went = run.phases().and_then(|()| run.end());
+    let report = went.map(|()| run.totals.report(scenario, &settings, stop.load(Ordering::Relaxed)));
     workers.stop();
     drop(own_server);
     report
@@ -193,6 +191,8 @@ struct Run<'a> {
     prepared: &'a Prepared,
     workers: &'a Workers,
     totals: Totals,
+    /// Looked at: a server that has ended ends the run.
+    own_server: Option<&'a mut OwnServer>,
     /// A publisher was accepted at some time.
     has_published: bool,
 }
@@ -206,17 +206,24 @@ impl Run<'_> {
                 self.probe()?;
                 self.totals.viewers_begin();
             }
-            self.progress.note(&format!("phase {}: {} s", phase.name, phase.seconds));
-            self.phase(phase)?;
-            if self.is_stopped() {
+            if self.is_over() {
                 break;
             }
+            self.progress.note(&format!("phase {}: {} s", phase.name, phase.seconds));
+            self.phase(phase)?;
         }
         Ok(())
     }
 
-    fn is_stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+    /// What is known only at the end.
+    fn end(&mut self) -> Result<(), RunError> {
+        let ends = self.workers.end_run().map_err(failed)?;
+        self.totals.end(ends);
+        Ok(())
+    }
+
+    fn is_over(&self) -> bool {
+        self.stop.load(Ordering::Relaxed) || self.totals.has_server_ended()
     }
 
     fn phase(&mut self, phase: &Phase) -> Result<(), RunError> {
@@ -228,24 +235,24 @@ impl Run<'_> {
         let mut second_us = begin_us;
         loop {
             second_us = (second_us + 1_000_000).min(end_us);
-            while clock::monotonic_us() < second_us && !self.is_stopped() {
+            loop {
                 let now_us = clock::monotonic_us();
+                if now_us >= second_us || self.is_over() {
+                    break;
+                }
                 self.crowd.look(now_us);
                 std::thread::sleep(LOOK_EVERY.min(Duration::from_micros(second_us - now_us)));
             }
             self.crowd.look(clock::monotonic_us());
             self.end_second(phase.measured)?;
-            if second_us >= end_us || self.is_stopped() {
+            if second_us >= end_us || self.is_over() {
                 return Ok(());
             }
         }
     }
 
     fn end_second(&mut self, is_measured: bool) -> Result<(), RunError> {
-        let seconds = self
-            .workers
-            .end_second()
-            .map_err(|worker| RunError::Worker { worker, reason: "it has failed".to_owned() })?;
+        let seconds = self.workers.end_second().map_err(failed)?;
         let mut measure = Measure::default();
         for WorkerSecond { measure: of_worker, .. } in &seconds {
             measure.merge(of_worker);
@@ -256,7 +263,10 @@ impl Run<'_> {
             return Err(RunError::Publish { reason });
         }
         let cpu_us: Vec<u64> = seconds.iter().map(|second| second.cpu_us).collect();
-        if let Some(second) = self.totals.add(&measure, &cpu_us, is_measured)? {
+        if let Some(ended) = self.own_server.as_mut().and_then(|server| server.ended()) {
+            self.totals.server_ended(format!("the server has ended: {ended}"));
+        }
+        if let Some(second) = self.totals.add(&measure, &cpu_us, is_measured) {
             self.progress.second(second);
         }
         Ok(())
@@ -276,13 +286,31 @@ impl Run<'_> {
             self.progress.note(&format!("waiting for {shown}"));
             let local = tokio::task::LocalSet::new();
             let wants_parts = group.mode.has_low_latency();
-            let probed = local.block_on(&runtime, watch::probe(&plan.client, url, wants_parts, wait));
+            let stop = self.stop;
+            let probed = local.block_on(&runtime, async {
+                tokio::select! {
+                    probed = watch::probe(&plan.client, url, wants_parts, wait) => probed,
+                    // Then nothing is wrong with the stream.
+                    () = stopped(stop) => Ok(()),
+                }
+            });
             probed.map_err(|reason| RunError::Watch { url: shown, reason })?;
             // Publishers that are refused are the reason, and not that nothing can be watched.
             self.end_second(false)?;
         }
         Ok(())
     }
+}
+
+/// Completes when the run is to end.
+async fn stopped(stop: &AtomicBool) {
+    while !stop.load(Ordering::Relaxed) {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+fn failed(worker: usize) -> RunError {
+    RunError::Worker { worker, reason: "it has failed".to_owned() }
 }
 
 fn first_example(measure: &Measure) -> String {

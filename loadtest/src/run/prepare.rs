@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{RunError, Settings, shown};
-use crate::address::{PublishAddress, Resource, Template};
+use crate::address::{PublishAddress, Resource, Template, printable};
 use crate::net::{Client, Connect, ConnectError, HttpVersion};
 use crate::publish::PublishPlan;
 use crate::scenario::{PublishGroup, Scenario, WatchGroup};
@@ -165,7 +165,7 @@ fn filled(address: &str, settings: &Settings) -> Result<String, RunError> {
     for (placeholder, value, flag) in [("{rtmp}", &settings.rtmp, "rtmp"), ("{http}", &settings.http, "http")]
     {
         if filled.contains(placeholder) {
-            let missing = || RunError::Placeholder { address: address.to_owned(), placeholder, flag };
+            let missing = || RunError::Placeholder { address: printable(address), placeholder, flag };
             filled = filled.replace(placeholder, value.as_ref().ok_or_else(missing)?);
         }
     }

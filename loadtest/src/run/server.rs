@@ -1,6 +1,7 @@
 //! RapidRTMP itself as a child process, for scenarios that bring their own server.
 
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -39,6 +40,8 @@ impl OwnServer {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
+            // A Ctrl-C of the terminal is for the run, which ends it.
+            .process_group(0)
             .spawn()
             .map_err(|error| failed(format!("{}: {error}", binary.display())))?;
         let (lines_sender, lines) = mpsc::channel();
@@ -62,6 +65,11 @@ impl OwnServer {
                 }
             }
         }
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<std::process::ExitStatus> {
+        self.child.try_wait().ok().flatten()
     }
 
     /// Its process.

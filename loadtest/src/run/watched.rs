@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use super::Settings;
-use crate::address::Resource;
+use crate::address::{Resource, printable};
 use crate::cost::{self, Cost, CostError, MachineTime};
 
 /// For a metrics page.
@@ -45,13 +45,18 @@ impl Watched {
         let server = match (settings.server_pid, &settings.metrics) {
             (Some(id), _) => Source::Process(id),
             (None, Some(address)) => Source::Metrics(Resource::parse(address).map_err(|error| {
-                CostError::Metrics { address: address.clone(), reason: error.to_string() }
+                CostError::Metrics { address: printable(address), reason: error.to_string() }
             })?),
             (None, None) => Source::Nowhere,
         };
         let watched = Self { server };
         watched.read()?;
         Ok(watched)
+    }
+
+    /// Reads all but the server's.
+    pub fn read_own(&self) -> Reading {
+        Reading { server: None, own: cost::own(), machine: MachineTime::now() }
     }
 
     /// Reads all costs.
@@ -64,13 +69,13 @@ impl Watched {
             Source::Process(id) => Some(cost::of_process(*id)?),
             Source::Metrics(resource) => Some(of_metrics(resource)?),
         };
-        Ok(Reading { server, own: cost::own(), machine: MachineTime::now() })
+        Ok(Reading { server, ..self.read_own() })
     }
 }
 
 /// A page is small, and read by the thread that has nothing else to do.
 fn of_metrics(resource: &Resource) -> Result<Cost, CostError> {
-    let address = resource.url.to_string();
+    let address = printable(resource.url.as_str());
     let failed = |reason: String| CostError::Metrics { address: address.clone(), reason };
     if resource.peer.tls {
         return Err(failed("only http:// is read here".to_owned()));

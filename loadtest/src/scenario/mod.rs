@@ -376,13 +376,17 @@ impl Scenario {
                 HttpVersion::Http1 => HTTP1_CONNECTIONS_A_VIEWER,
                 HttpVersion::Http2 => 1,
             };
-            let vanished = if group.vanish_percent > 0.0 { 2 } else { 1 };
-            u64::from(group.viewers) * of_one * vanished
+            // Those that vanished are there a while longer.
+            let goes_meanwhile = if group.stay_s > 0.0 { VANISHED_FOR_S / group.stay_s } else { 0.0 };
+            let vanished = (goes_meanwhile * group.vanish_percent / 100.0 * f64::from(group.viewers)).ceil();
+            (u64::from(group.viewers) + vanished as u64) * of_one
         });
         of_viewers.sum::<u64>() + u64::from(self.streams_count())
     }
 }
 
+/// A viewer that vanished keeps its connections open for this long: longer than servers wait for a request.
+pub const VANISHED_FOR_S: f64 = 90.0;
 /// Picture and sound: a reload and a part each.
 const HTTP1_CONNECTIONS_A_VIEWER: u64 = 4;
 

@@ -12,7 +12,7 @@ use crate::address::{AddressError, Resource};
 use crate::clock;
 use crate::fault::{Fault, FaultKind};
 use crate::measure::{Counter, Meter};
-use crate::net::{Answer, Body, Client, Connection, HttpVersion, Pace, Request, RequestError, http2};
+use crate::net::{Answer, Client, Connection, HttpVersion, Pace, Request, RequestError, http2};
 use crate::player::{Listings, Playback, Rendition};
 use crate::playlist::{Choice, Playlist, PlaylistError};
 use crate::scenario::Mode;
@@ -43,6 +43,9 @@ pub enum JoinError {
     /// A playlist of no use.
     #[error("{}", .0.detail)]
     Fault(Fault),
+    /// A stream that is over.
+    #[error("the stream has ended")]
+    Ended,
     /// Nothing to begin with.
     #[error("nothing is listed to begin with")]
     Empty,
@@ -60,7 +63,7 @@ impl JoinError {
             Self::Status(400..=499) => FaultKind::Status4xx,
             Self::Status(500..) => FaultKind::Status5xx,
             Self::Address(_) | Self::Status(_) => FaultKind::Http,
-            Self::Playlist(_) | Self::Empty | Self::NoParts(_) => FaultKind::PlaylistSyntax,
+            Self::Playlist(_) | Self::Empty | Self::Ended | Self::NoParts(_) => FaultKind::PlaylistSyntax,
         };
         Fault::new(kind, format!("{path}: {self}"))
     }
@@ -83,8 +86,7 @@ pub(super) struct Joining<'a> {
     pub index: &'a Resource,
     pub mode: Mode,
     pub conduct: &'a Rc<Conduct>,
-    pub screen: &'a Screen,
-    pub due_us: u64,
+    pub screen: &'a Rc<Screen>,
 }
 
 /// Connections of one rendition.
@@ -105,7 +107,7 @@ impl Joining<'_> {
     /// # Errors
     /// What the last attempt failed by.
     pub(super) async fn join_in_time(&self) -> Result<Joined, JoinError> {
-        let give_up_us = self.due_us + JOIN_WITHIN.as_micros() as u64;
+        let give_up_us = self.screen.due_us + JOIN_WITHIN.as_micros() as u64;
         loop {
             match self.join().await {
                 Err(error) if error.may_pass() && clock::monotonic_us() < give_up_us => {
@@ -114,6 +116,11 @@ impl Joining<'_> {
                 other => return other,
             }
         }
+    }
+
+    /// Whether there is a stream to join: not one that has ended, and is kept for a while.
+    pub(super) async fn is_live(&self) -> bool {
+        probe_once(&self.plan.client, self.index, false).await.is_ok()
     }
 
     async fn join(&self) -> Result<Joined, JoinError> {
@@ -141,12 +148,15 @@ impl Joining<'_> {
                 measure.add(Counter::Reloads, 1);
                 measure.record_us(Meter::Reload, now_us - asked_us);
             });
+            if rendition.has_ended() {
+                return Err(JoinError::Ended);
+            }
             connections.push(Connections { playlist, media: connector.connection() });
             let path = rendition.path();
             renditions.push(Followed { rendition: RefCell::new(rendition), path, changed: Notify::new() });
         }
         let leads_us = begin(&renditions).ok_or(JoinError::Empty)?;
-        *self.screen.borrow_mut() = Some(Playback::new(&leads_us));
+        *self.screen.playback.borrow_mut() = Some(Playback::new(&leads_us));
         let viewer = Viewer {
             worker: Rc::clone(self.worker),
             plan: Arc::clone(self.plan),
@@ -154,7 +164,6 @@ impl Joining<'_> {
             pace,
             screen: Rc::clone(self.screen),
             renditions,
-            due_us: self.due_us,
         };
         Ok(Joined { viewer, connections })
     }
@@ -171,6 +180,7 @@ fn begin(renditions: &[Followed]) -> Option<Vec<u64>> {
         let ahead_us = rendition.edge_unix_us().zip(edge).map_or(0, |(own, edge)| own - edge);
         let hold_back_us = i64::try_from(hold_back.as_micros()).ok()?.saturating_add(ahead_us).max(0);
         let lead = rendition.start(Duration::from_micros(hold_back_us as u64))?;
+        rendition.began();
         Some(lead.as_micros() as u64)
     });
     leads.collect()
@@ -223,7 +233,7 @@ async fn get(
     pace: &Pace,
     worker: Option<&Rc<Worker>>,
 ) -> Result<Answer, JoinError> {
-    let request = Request::whole(resource, Body::Keep);
+    let request = Request::playlist(resource);
     let answer = connection.get(client, request, PLAYLIST_WITHIN, pace).await?;
     if let Some(worker) = worker {
         worker.measure(|measure| {
@@ -288,6 +298,9 @@ async fn probe_once(client: &Arc<Client>, index: &Resource, wants_parts: bool) -
         }
         if listing.playlist.segments.is_empty() {
             return Err(JoinError::Empty);
+        }
+        if listing.playlist.ended {
+            return Err(JoinError::Ended);
         }
     }
     Ok(())

@@ -19,11 +19,9 @@ use crate::clock;
 use crate::measure::Counter;
 use crate::net::{Client, Pace};
 use crate::player::Rendition;
-use crate::scenario::Modes;
-use crate::worker::{Screen, Worker};
+use crate::scenario::{Modes, VANISHED_FOR_S};
+use crate::worker::{Random, Screen, Worker};
 
-/// A viewer that vanished keeps its connections open for this long: longer than servers wait for a request.
-const VANISHED_FOR: Duration = Duration::from_secs(90);
 /// A viewer whose stream has ended, or who could not join, tries anew after this.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
@@ -77,10 +75,8 @@ struct Viewer {
     plan: Arc<WatchPlan>,
     conduct: Rc<Conduct>,
     pace: Pace,
-    screen: Screen,
+    screen: Rc<Screen>,
     renditions: Vec<Followed>,
-    /// When it was to join.
-    due_us: u64,
 }
 
 /// One rendition of a viewer.
@@ -100,22 +96,17 @@ pub async fn watch(worker: Rc<Worker>, plan: Arc<WatchPlan>, number: u32, place:
     // Addresses were tried before the run.
     let Ok(index) = Resource::parse(url) else { return };
     let mode = plan.modes.of(place / plan.urls.len() as u32);
+    let mut random = worker.random_of(u64::from(number));
     loop {
-        let screen = Screen::default();
+        let screen = Screen::new(number, index.path(), mode.name(), due_us);
         let conduct = Rc::new(Conduct::default());
         let mut tasks = JoinSet::new();
-        let stay = worker.random_time(plan.stay);
-        let counted = worker.count_viewer(number, &screen);
-        let joining = Joining {
-            worker: &worker,
-            plan: &plan,
-            index: &index,
-            mode,
-            conduct: &conduct,
-            screen: &screen,
-            due_us,
-        };
-        let session = watch_once(joining, &mut tasks);
+        let stay = random.time(plan.stay);
+        let pauses = worker.random_of(u64::from(number) | 1 << 62);
+        let counted = worker.count_viewer(&screen);
+        let joining =
+            Joining { worker: &worker, plan: &plan, index: &index, mode, conduct: &conduct, screen: &screen };
+        let session = watch_once(joining, pauses, &mut tasks);
         let ended = match stay {
             Some(stay) => tokio::time::timeout(stay, session).await.ok(),
             None => {
@@ -125,25 +116,27 @@ pub async fn watch(worker: Rc<Worker>, plan: Arc<WatchPlan>, number: u32, place:
         };
         drop(counted);
         match ended {
-            // The stream ended, or there was none.
-            Some(()) => tokio::time::sleep(AGAIN_AFTER).await,
-            None => leave(&worker, &plan, &conduct, tasks),
+            // The stream ended, or there was none: a page looks now and then whether there is another.
+            Some(()) => {
+                while !joining.is_live().await {
+                    tokio::time::sleep(AGAIN_AFTER).await;
+                }
+            }
+            None if random.happens(plan.vanish_percent) => vanish(&worker, &conduct, tasks),
+            None => {}
         }
         due_us = clock::monotonic_us();
     }
 }
 
 /// From joining to the stream's end.
-async fn watch_once(joining: Joining<'_>, tasks: &mut JoinSet<()>) {
+async fn watch_once(joining: Joining<'_>, pauses: Random, tasks: &mut JoinSet<()>) {
     let worker = joining.worker;
-    worker.measure(|measure| measure.add(Counter::Joins, 1));
     let joined = match joining.join_in_time().await {
         Ok(joined) => joined,
         Err(error) => {
-            worker.measure(|measure| {
-                measure.add(Counter::JoinsFailed, 1);
-                measure.fault(error.fault(joining.index.path()));
-            });
+            joining.screen.figures.borrow_mut().faults += 1;
+            worker.fault(error.fault(joining.index.path()));
             return;
         }
     };
@@ -155,21 +148,26 @@ async fn watch_once(joining: Joining<'_>, tasks: &mut JoinSet<()>) {
     let followed = async { while tasks.join_next().await.is_some() {} };
     tokio::select! {
         () = followed => {}
-        () = pause_now_and_then(&viewer) => {}
+        () = pause_now_and_then(&viewer, pauses) => {}
     }
 }
 
 /// Pauses at random; never completes.
-async fn pause_now_and_then(viewer: &Viewer) {
-    let Viewer { worker, plan, conduct, screen, .. } = viewer;
-    while let Some(played) = worker.random_time(plan.pause_every) {
+async fn pause_now_and_then(viewer: &Viewer, mut random: Random) {
+    let Viewer { plan, conduct, screen, .. } = viewer;
+    while let Some(played) = random.time(plan.pause_every) {
         tokio::time::sleep(played).await;
         conduct.is_paused.set(true);
-        let paused = screen.borrow_mut().as_mut().map(|playback| playback.pause(clock::monotonic_us()));
+        if let Some(playback) = screen.playback.borrow_mut().as_mut() {
+            playback.pause(clock::monotonic_us());
+        }
         tokio::time::sleep(plan.pause).await;
         let now_us = clock::monotonic_us();
-        if let (Some(playback), Some(paused)) = (screen.borrow_mut().as_mut(), paused) {
-            playback.resume(paused, now_us);
+        if let Some(playback) = screen.playback.borrow_mut().as_mut() {
+            playback.resume(now_us);
+        }
+        for followed in &viewer.renditions {
+            followed.rendition.borrow_mut().paused();
         }
         conduct.resumed_us.set(now_us);
         conduct.is_paused.set(false);
@@ -178,17 +176,13 @@ async fn pause_now_and_then(viewer: &Viewer) {
     std::future::pending().await
 }
 
-/// A viewer goes: its connections are closed, or left open and unread.
-fn leave(worker: &Rc<Worker>, plan: &WatchPlan, conduct: &Conduct, tasks: JoinSet<()>) {
-    if !worker.happens(plan.vanish_percent) {
-        worker.measure(|measure| measure.add(Counter::Leaves, 1));
-        return;
-    }
+/// A viewer goes without a word: its connections are left open, and no request follows on them.
+fn vanish(worker: &Rc<Worker>, conduct: &Conduct, tasks: JoinSet<()>) {
     worker.measure(|measure| measure.add(Counter::Vanished, 1));
     conduct.has_vanished.set(true);
     // Its tasks hold its connections, and end when they are dropped.
     tokio::task::spawn_local(async move {
-        tokio::time::sleep(VANISHED_FOR).await;
+        tokio::time::sleep(Duration::from_secs_f64(VANISHED_FOR_S)).await;
         drop(tasks);
     });
 }

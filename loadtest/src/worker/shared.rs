@@ -69,6 +69,14 @@ impl Shared {
         record
     }
 
+    /// A new record for an address that another resource has taken.
+    pub fn replace_part(&self, url: &Arc<str>) -> Arc<PartRecord> {
+        let record = Arc::new(PartRecord::default());
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        parts.insert(url, Arc::clone(&record), PARTS_MAX);
+        record
+    }
+
     /// The init segment at this address: `None` when nobody has read it, `Some(None)` when it is of no use.
     pub fn init(&self, url: &str) -> Option<Option<Arc<Init>>> {
         self.inits.lock().unwrap_or_else(PoisonError::into_inner).entries.get(url).cloned()

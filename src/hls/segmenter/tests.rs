@@ -1,5 +1,7 @@
 //! Publishers simulated from seeds; after each event the output is checked from the outside.
 
+mod interleaving;
+
 use super::super::plan::{LearntTrack, Plan, Wishes};
 use super::*;
 use crate::media::{Cadence, FrameRate, Placed, Timeline, Timescale};
@@ -310,6 +312,8 @@ struct Publisher {
     truncated: bool,
     first_ms: i64,
     muxed: bool,
+    /// Sound is sent this long before the pictures of its time; behind them when negative.
+    audio_ahead_us: i64,
 }
 
 impl Publisher {
@@ -325,6 +329,7 @@ impl Publisher {
             truncated: true,
             first_ms: 0,
             muxed: false,
+            audio_ahead_us: 0,
         }
     }
 
@@ -347,9 +352,12 @@ impl Publisher {
         let start_us = caller.now.monotonic_us;
         let (mut video, mut audio, mut since_key, mut gone) = (0u64, 0u64, 0u64, 0u64);
         while video_us(video) < seconds * 1_000_000 {
-            let is_audio = self.audio_rate.is_some() && audio_us(audio) <= video_us(video);
+            let audio_sent_us = audio_us(audio) as i64 - self.audio_ahead_us;
+            // Sound that came before the first picture is placed behind it.
+            let is_audio = self.audio_rate.is_some() && video > 0 && audio_sent_us <= video_us(video) as i64;
             let at_us = if is_audio { audio_us(audio) } else { video_us(video) };
-            caller.at(start_us + at_us + random.below(3000));
+            let sent_us = if is_audio { audio_sent_us.max(0) as u64 } else { at_us };
+            caller.at(start_us + sent_us + random.below(3000));
             let half = if self.truncated { 0 } else { 500 };
             let jitter = random.below(self.jitter_ms + 1) as i64;
             let dts_ms = self.first_ms + (at_us as i64 + half) / 1000 + jitter;

@@ -24,11 +24,15 @@ pub(super) struct Track {
     pub(super) begun: bool,
     /// The frame that is being received.
     pub(super) pending: Option<(FrameTime, bool)>,
-    /// How far it usually lags behind the others when it is not silent, microseconds.
-    pub(super) usual_lag_us: i64,
+    /// How far it usually lags behind the others when it is not silent, microseconds; not known before
+    /// its second frame.
+    pub(super) usual_lag_us: Option<i64>,
     /// Its end when a fill was last asked for.
     pub(super) fill_asked: Option<u64>,
 }
+
+/// No track is taken to lag by more than this when it is not silent.
+const USUAL_LAG_US_MAX: i64 = SILENCE_LAG_MS_MIN as i64 * 1000;
 
 impl Segmenter {
     /// Joins a frame to the end of its track: closes a small hole or overlap.
@@ -113,8 +117,8 @@ impl Segmenter {
     pub(super) fn note_lag(&mut self, index: usize, time: FrameTime) {
         let newest_us = (0..self.tracks.len()).map(|other| self.end_us(other)).max().unwrap_or(0);
         let track = &mut self.tracks[index];
-        let lag_us = newest_us - track.us(time.decode);
-        track.usual_lag_us = track.usual_lag_us.max(lag_us.min(i64::from(SILENCE_LAG_MS_MIN) * 1000));
+        let lag_us = (newest_us - track.us(time.decode)).min(USUAL_LAG_US_MAX);
+        track.usual_lag_us = track.usual_lag_us.max(Some(lag_us));
     }
 
     /// Asks for the tracks to be continued that lag behind this one by more than two parts and what
@@ -127,34 +131,13 @@ impl Segmenter {
             let track = &mut self.tracks[other];
             let Some(from) = track.end else { continue };
             let asked = track.fill_asked == Some(from) || track.pending.is_some();
-            if asked || lag_us <= patience_us + track.usual_lag_us {
+            if asked || lag_us <= patience_us + track.usual_lag_us.unwrap_or(USUAL_LAG_US_MAX) {
                 continue;
             }
             let frame = u64::from(track.frame_ticks);
             let until = from + (track.part_ticks / frame).max(1) * frame;
             track.fill_asked = Some(from);
             self.actions.push_back(Action::Fill { track: track.id, from, until });
-        }
-    }
-
-    /// Where another track's segment has room for no further frame and the cutting track lags, it is
-    /// continued to where it must be cut.
-    pub(super) fn fill_cutting(&mut self, index: usize) {
-        let track = &self.tracks[index];
-        let rendition = &self.renditions[track.rendition];
-        let measures = rendition.measure == index && index != self.cutting;
-        let Some(end) = track.end.filter(|_| measures && rendition.cuts.is_empty()) else { return };
-        // Two frames: the cut stands before the last of them.
-        if self.segment_room(index, end) >= 2 * u64::from(track.frame_ticks) {
-            return;
-        }
-        let cutting = &self.tracks[self.cutting];
-        let started = self.renditions[cutting.rendition].open;
-        let (Some(from), Some(started), None) = (cutting.end, started, cutting.pending) else { return };
-        let must_cut = started + cutting.ticks_of_ms(self.cutting_ms_max) + u64::from(cutting.frame_ticks);
-        let until = cutting.ticks_ceil(track.us(end)).max(must_cut);
-        if until > from {
-            self.actions.push_back(Action::Fill { track: cutting.id, from, until });
         }
     }
 }
@@ -173,7 +156,7 @@ impl Track {
             end: None,
             begun: false,
             pending: None,
-            usual_lag_us: 0,
+            usual_lag_us: None,
             fill_asked: None,
         };
         track.part_ticks = track.ticks_of_ms(part_target_ms).max(1);

@@ -43,19 +43,16 @@ impl Home {
             self.end_session(now, pool);
             return self.learn_again(learnt, now, pool);
         }
-        let plan = match self.frozen.take() {
-            Some(frozen) => match Plan::continued(&frozen, self.settings.wishes, &planned)? {
-                Some(plan) => plan,
-                None => return self.learn_again(learnt, now, pool),
-            },
-            None => Plan::new(self.settings.wishes, learnt.gop_ms, &planned)?,
-        };
+        // Nothing of an earlier session counts here, ended or cut short by a crash. A publisher that fits the
+        // values of before the crash is one that they are planned for again, and then an open page goes on.
+        let plan = Plan::new(self.settings.wishes, learnt.gop_ms, &planned)?;
         let numbers = self.numbering.start_session(
             now.unix_us / 1000,
             plan.target_duration_s,
             plan.part_target_ms,
             self.settings.session.prefill_gap_segments,
         );
+        self.numbering.set_token(self.publisher.as_ref().and_then(|publisher| publisher.token));
         self.live = Some(Live::new(
             plan,
             &learnt.stream,
@@ -68,7 +65,7 @@ impl Home {
         self.replay(learnt, now, pool)
     }
 
-    /// The values of an earlier session do not fit: learn what a new one needs, from the same frames.
+    /// The values of the session do not fit: learn what a new one needs, from the same frames.
     fn learn_again(&mut self, learnt: Learnt, now: Now, pool: &mut BufferPool) -> Result<(), HomeError> {
         let Some(publisher) = &mut self.publisher else { return Ok(()) };
         publisher.ingest.learn_again(learnt);
@@ -84,7 +81,7 @@ impl Home {
         // Dates follow when frames came, not when they are replayed; and the first date already knows how
         // late the first burst of a connection was.
         for frame in &learnt.frames {
-            live.handle_arrival(frame.timestamp_ms, frame.arrived);
+            live.handle_arrival(&frame.begin, frame.timestamp_ms, frame.arrived);
         }
         for frame in learnt.frames {
             live.frame_begins(&frame.begin, frame.timestamp_ms, frame.arrived, pool)?;

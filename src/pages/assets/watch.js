@@ -1,18 +1,25 @@
-// The watch page: waits for the stream, plays it through hls.js (natively where there is no MSE), and shows
-// how far behind live it is. Whatever ends playback leads back to waiting, so it comes back by itself.
+// The watch page: waits for the stream, plays it through hls.js (natively in Safari, and where there is no
+// MSE), and shows how far behind live it is. Whatever ends playback leads back to waiting, so it comes back
+// by itself. What is left of an event that has ended is shown to those who were watching, and to nobody as live.
 //
 // For tests: window.player (the video element), window.hls (null unless hls.js plays), window.stats.
 'use strict';
 (() => {
   const POLL_MS_MIN = 500;
   const POLL_MS_MAX = 4000;
+  // Between two looks whether an event that has ended is followed by another.
+  const POLL_MS_ENDED = 3000;
   const TICK_MS = 500;
-  // Without progress for so long the page asks whether the session is still the same; after the second, it starts afresh.
+  // Without progress for so long the page asks whether the session is still the same; after the second it starts
+  // afresh, if the server has news.
   const STUCK_CHECK_MS = 6000;
   const STUCK_RESTART_MS = 20000;
+  // Without progress for so long after the end of the playlist, everything has been shown.
+  const STUCK_OVER_MS = 4000;
   // A second media error within this time is not worth a second recovery.
   const MEDIA_ERROR_AGAIN_MS = 5000;
   const GRAPH_SAMPLES = 240;
+  const HLS_TYPE = 'application/vnd.apple.mpegurl';
   // Seconds beyond the target from which the button to live is offered.
   const FAR_BEHIND_S = 3;
 
@@ -47,6 +54,12 @@
   const samples = [];
   // The multivariant playlist that is being played: it names the session.
   let playing = null;
+  // A picture of it was shown since it was started.
+  let hasShown = false;
+  // Its playlists have ended: nothing follows what they list.
+  let isOver = false;
+  // Its media playlist at the last look of a page whose picture stands still.
+  let listed = null;
   let pollMs = POLL_MS_MIN;
   let mediaErrorAt = -Infinity;
   let progressAt = performance.now();
@@ -63,10 +76,10 @@
 
   // --- waiting
 
-  /** { status, text } of the multivariant playlist; status 0 when the server cannot be reached. */
-  async function ask() {
+  /** { status, text } of a playlist, the multivariant one by itself; status 0 when the server cannot be reached. */
+  async function ask(url = source) {
     try {
-      const response = await fetch(source, { cache: 'no-store' });
+      const response = await fetch(url, { cache: 'no-store' });
       return { status: response.status, text: response.ok ? await response.text() : '' };
     } catch {
       return { status: 0, text: '' };
@@ -79,18 +92,43 @@
     return `The server answers ${status}. Trying again.`;
   }
 
-  /** Polls until there is a session that is not `past`, then plays it. */
+  /** Polls until there is a session that is not `past`, then plays it. `past` is one that has ended, or null. */
   async function wait(past) {
     const { status, text } = await ask();
     if (status === 200 && text !== past) {
       pollMs = POLL_MS_MIN;
       start(text);
-      return;
+    } else if (past !== null) {
+      waitForAnother(past);
+    } else {
+      enter('waiting', waitingFor(status));
+      setTimeout(wait, pollMs, null);
+      // Somebody who waits for a stream to begin is answered soon; a server that is away is not hammered.
+      pollMs = status === 404 ? 2 * POLL_MS_MIN : Math.min(2 * pollMs, POLL_MS_MAX);
     }
-    if (status !== 200) enter('waiting', waitingFor(status));
-    setTimeout(wait, pollMs, past);
-    // Somebody who waits for a stream to begin is answered soon; a server that is away is not hammered.
-    pollMs = status === 404 || status === 200 ? 2 * POLL_MS_MIN : Math.min(2 * pollMs, POLL_MS_MAX);
+  }
+
+  /** Looks again later, and only while somebody looks at the page: it may stay open for days. */
+  function waitForAnother(past) {
+    setTimeout(() => {
+      if (!document.hidden) wait(past);
+      else document.addEventListener('visibilitychange', () => wait(past), { once: true });
+    }, POLL_MS_ENDED);
+  }
+
+  /** The playlists have ended. Who was watching sees the rest; who comes too late is not shown it as if it were live. */
+  function over() {
+    if (!playing || isOver) return;
+    isOver = true;
+    if (!hasShown) conclude();
+  }
+
+  /** Everything was shown, or nothing is to be. */
+  function conclude() {
+    const past = playing;
+    stop();
+    enter('ended', `${name} has ended. This page plays it as soon as somebody publishes it again.`);
+    waitForAnother(past);
   }
 
   function restart(reason) {
@@ -114,13 +152,14 @@
 
   function start(text) {
     playing = text;
+    [hasShown, isOver, listed] = [false, false, null];
     progressAt = performance.now();
     progressTime = -1;
     enter('starting', 'Starting …');
-    if (window.Hls && window.Hls.isSupported()) {
+    if (!playsNatively() && window.Hls && window.Hls.isSupported()) {
       stats.engine = 'hls.js';
       startHls(window.Hls);
-    } else if (video.canPlayType('application/vnd.apple.mpegurl')) {
+    } else if (video.canPlayType(HLS_TYPE)) {
       stats.engine = 'native';
       video.src = source;
     } else {
@@ -129,8 +168,17 @@
       return;
     }
     video.play().catch((error) => {
-      if (error.name === 'NotAllowedError') enter('starting', 'Press play to start.');
+      if (error.name === 'NotAllowedError' && playing === text) enter('starting', 'Press play to start.');
     });
+  }
+
+  /**
+   * True where the browser's own player is Apple's, which is to be preferred. Others play HLS by themselves as well,
+   * but not at low latency; and WebKit on other systems names the same vendor.
+   */
+  function playsNatively() {
+    const isApple = navigator.vendor.startsWith('Apple') && /^(Mac|iP)/.test(navigator.platform);
+    return isApple && video.canPlayType(HLS_TYPE) !== '';
   }
 
   // Latency settings stay at their defaults. Playlists are asked for longer than by default, so that neither
@@ -161,6 +209,10 @@
       if (part) stats.parts += 1;
       else stats.segments += 1;
     });
+    hls.on(Hls.Events.LEVEL_LOADED, (_, { details }) => {
+      // Not from inside the event: whoever hears it next would find a player that is no more.
+      if (!details.live) setTimeout(() => window.hls === hls && over());
+    });
     hls.on(Hls.Events.ERROR, (_, error) => {
       stats.lastError = error.details;
       if (!error.fatal) return;
@@ -178,7 +230,9 @@
   }
 
   video.addEventListener('playing', () => {
+    if (!playing) return;
     pollMs = POLL_MS_MIN;
+    hasShown = true;
     enter('playing');
   });
   video.addEventListener('waiting', () => {
@@ -187,52 +241,59 @@
     enter('stalled');
   });
   video.addEventListener('ended', () => {
-    const past = playing;
-    enter('ended', `${name} has ended. It begins again as soon as somebody publishes it.`);
-    pollMs = 2 * POLL_MS_MIN;
-    setTimeout(async function next() {
-      if (stats.state !== 'ended') return;
-      const { status, text } = await ask();
-      if (status === 200 && text === past) setTimeout(next, pollMs);
-      else {
-        stop();
-        wait(past);
-      }
-    }, pollMs);
+    if (playing) conclude();
+  });
+  video.addEventListener('durationchange', () => {
+    // hls.js gives a live stream a length as well.
+    if (stats.engine === 'native' && Number.isFinite(video.duration)) over();
   });
   video.addEventListener('error', () => {
     // hls.js reports and recovers its own.
     if (stats.engine === 'native' && playing) restart(video.error ? video.error.message : 'error');
   });
 
-  /** A frozen picture can be a pause of the encoder, or a session that is no more. */
+  /** The playlist of the first variant; relative to the multivariant one. */
+  function mediaPlaylist(multivariant) {
+    const path = multivariant.split('\n').find((line) => line && !line.startsWith('#'));
+    return new URL(path, new URL(source, location.href));
+  }
+
+  /** A frozen picture can be the end, a pause of the encoder, or a session that is no more. */
   async function checkStuck(now) {
-    if (!playing || stats.state === 'ended' || video.paused) {
-      progressAt = now;
-      return;
-    }
-    if (video.currentTime !== progressTime) {
+    if (!playing || video.paused || video.currentTime !== progressTime) {
       progressTime = video.currentTime;
       progressAt = now;
       return;
     }
     const stuckMs = now - progressAt;
+    if (isOver) {
+      if (stuckMs >= STUCK_OVER_MS) conclude();
+      return;
+    }
     if (stuckMs < STUCK_CHECK_MS || now - checkedStuckAt < STUCK_CHECK_MS / 2) return;
     checkedStuckAt = now;
     const asked = playing;
     const { status, text } = await ask();
+    const media = status === 200 && text === asked ? await ask(mediaPlaylist(text)) : null;
     if (playing !== asked || video.currentTime !== progressTime) return;
-    if (status === 200 && text === asked && stuckMs < STUCK_RESTART_MS) {
-      enter(stats.state, 'The picture stands still: no new pictures come from the encoder.');
-    } else {
+    // 503 is for those who come anew: a full house, say.
+    if (status === 503) return;
+    if (media === null || media.status !== 200) {
       restart('stuck');
+    } else if (media.text.includes('#EXT-X-ENDLIST')) {
+      conclude();
+    } else if (media.text !== listed && stuckMs >= STUCK_RESTART_MS) {
+      restart('stuck');
+    } else {
+      listed = media.text;
+      enter(stats.state, 'The picture stands still: no new pictures come from the encoder.');
     }
   }
 
   // --- sound, and the way back to live
 
   function showButtons() {
-    unmute.hidden = !video.muted;
+    unmute.hidden = !video.muted || stats.state === 'ended';
     const late = stats.latency - (stats.targetLatency ?? 0);
     toLive.hidden = !(stats.state === 'playing' && stats.latency !== null && late > FAR_BEHIND_S);
   }
@@ -275,10 +336,10 @@
     const shown = onAir ? programDate() : null;
     stats.behindClock = shown === null ? null : (Date.now() - shown) / 1000;
     if (window.hls) {
-      stats.latency = onAir ? window.hls.latency : null;
+      stats.latency = onAir && !isOver ? window.hls.latency : null;
       stats.targetLatency = window.hls.targetLatency;
     } else {
-      stats.latency = stats.behindClock;
+      stats.latency = isOver ? null : stats.behindClock;
       stats.targetLatency = null;
     }
   }

@@ -23,6 +23,8 @@ pub struct ServerConfig {
     pub first_media_timeout_ms: u32,
     /// Milliseconds between two media messages.
     pub media_timeout_ms: u32,
+    /// Note every message for [`crate::rtmp::ServerSession::take_messages`].
+    pub note_messages: bool,
 }
 
 impl Default for ServerConfig {
@@ -32,6 +34,7 @@ impl Default for ServerConfig {
             publish_timeout_ms: RTMP_PUBLISH_TIMEOUT_MS,
             first_media_timeout_ms: RTMP_FIRST_MEDIA_TIMEOUT_MS,
             media_timeout_ms: RTMP_MEDIA_TIMEOUT_MS,
+            note_messages: false,
         }
     }
 }

@@ -56,6 +56,8 @@ pub struct ServerSession {
     peer_bandwidth_bytes: u32,
     messages: Rate,
     commands: Rate,
+    /// Empty unless they are to be noted; `messages` bounds them.
+    noted: Vec<MessageHeader>,
 }
 
 /// What commands have said so far.
@@ -102,6 +104,7 @@ impl ServerSession {
             peer_bandwidth_bytes: 0,
             messages: Rate::new(RTMP_MESSAGES_PER_S_MAX, RTMP_MESSAGES_BURST_MAX, now),
             commands: Rate::new(RTMP_COMMANDS_PER_S_MAX, RTMP_COMMANDS_PER_S_MAX, now),
+            noted: Vec::new(),
         }
     }
 
@@ -161,6 +164,11 @@ impl ServerSession {
         self.received_bytes
     }
 
+    /// The messages that began since the last call, if they are to be noted: to be called after each input.
+    pub fn take_messages(&mut self) -> Vec<MessageHeader> {
+        std::mem::take(&mut self.noted)
+    }
+
     /// To be called when the deadline may have passed.
     ///
     /// # Errors
@@ -211,6 +219,9 @@ impl ServerSession {
     ) -> Result<Option<Event<'a>>, SessionError> {
         if fragment.first && !self.messages.take(now) {
             return Err(SessionError::TooManyMessages);
+        }
+        if fragment.first && self.config.note_messages {
+            self.noted.push(fragment.header);
         }
         let Fragment { chunk_stream, header, payload, first, last } = fragment;
         let media = |kind| MediaFragment {

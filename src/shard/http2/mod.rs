@@ -17,7 +17,7 @@ use h2::{Reason, RecvStream};
 
 use super::asking::Asker;
 use super::connected::{Connected, End};
-use super::{Stream, Woken};
+use super::{Transport, Woken};
 use crate::limits::{
     HTTP_CLOSE_US, HTTP_HEAD_US_MAX, HTTP2_FIELDS_BYTES_MAX, HTTP2_RESETS_PENDING_MAX,
     HTTP2_STREAM_SEND_BYTES_MAX, HTTP2_STREAMS_MAX,
@@ -56,12 +56,12 @@ enum Event {
 }
 
 /// Serves a connection to its end. `received` is what was read of it already.
-pub(super) async fn serve(stream: Stream, received: Vec<u8>, connected: Connected) {
+pub(super) async fn serve(transport: Transport, received: Vec<u8>, connected: Connected) {
     let service = Rc::clone(connected.service());
     service.metrics.http2_connections.inc();
     let shared = Rc::new(Shared {
         asker: Asker::new(Rc::clone(&service)),
-        wire: Wire::new(stream, received, Rc::clone(&service.http2_spare)),
+        wire: Wire::new(transport, received, Rc::clone(&service.http2_spare)),
         turns: Turns::default(),
         flood: RefCell::new(Flood::new(service.shard.monotonic_us())),
         requests_count: Cell::new(0),
@@ -75,7 +75,7 @@ pub(super) async fn serve(stream: Stream, received: Vec<u8>, connected: Connecte
 impl Shared {
     async fn serve(self: &Rc<Self>) -> Result<(), End> {
         let shard = &self.asker.service.shard;
-        let socket = self.wire.stream().socket();
+        let socket = self.wire.transport().socket();
         socket.set_deadline(shard.monotonic_us() + HTTP_HEAD_US_MAX);
         let mut connection = self.shake_hands().await?;
         let drains = self.asker.service.drains.clone();
@@ -131,7 +131,7 @@ impl Shared {
                     socket.set_deadline(shard.monotonic_us() + HTTP_CLOSE_US);
                     let sent = poll_fn(|context| self.wire.poll_send(context)).await;
                     if sent.is_ok() {
-                        self.wire.stream().close().await;
+                        self.wire.transport().close().await;
                     }
                     return ended.map_err(|error| end_of(&error));
                 }
@@ -172,27 +172,27 @@ impl Shared {
     }
 
     fn poll(&self, connection: &mut Connection<Wire, Bytes>, context: &mut Context<'_>) -> Poll<Event> {
-        if self.wire.stream().socket().poll_deadline(context).is_ready() {
+        if self.wire.transport().socket().poll_deadline(context).is_ready() {
             return Poll::Ready(Event::Expired);
         }
         let accepted = connection.poll_accept(context);
-        // All frames that this has brought about, in one send.
+        if let Poll::Ready(Some(Ok((request, respond)))) = accepted {
+            return Poll::Ready(Event::Request(request, respond));
+        }
+        // All frames that this and the requests before it have brought about, in one send.
         let sent = self.wire.poll_send(context);
         if let Poll::Ready(Err(_)) = sent {
             return Poll::Ready(Event::Ended(Ok(())));
         }
         match accepted {
-            Poll::Ready(Some(Ok((request, respond)))) => {
-                return Poll::Ready(Event::Request(request, respond));
-            }
             Poll::Ready(Some(Err(error))) => return Poll::Ready(Event::Ended(Err(error))),
-            Poll::Ready(None) => return Poll::Ready(Event::Ended(Ok(()))),
+            Poll::Ready(_) => return Poll::Ready(Event::Ended(Ok(()))),
             Poll::Pending => {}
         }
         if sent.is_ready() {
             self.turns.settle();
         }
-        let (socket, received) = (self.wire.stream().socket(), self.wire.received_bytes());
+        let (socket, received) = (self.wire.transport().socket(), self.wire.received_bytes());
         if self.flood.borrow_mut().is_flooded(received, socket.sent_bytes(), socket.shard().monotonic_us()) {
             return Poll::Ready(Event::Flooded);
         }

@@ -11,6 +11,7 @@ use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::Shared;
+use crate::api;
 use crate::http::{Method, Refusal, Request, Response, Version};
 use crate::limits::{
     HTTP_BODY_BYTES_MAX, HTTP_HEAD_US_MAX, HTTP_SEND_BYTES_PER_S_MIN, HTTP_SEND_STALL_US_MAX,
@@ -86,7 +87,8 @@ impl Answering {
                     head,
                     match body {
                         Ok(body) => calls::perform(service, call, &body),
-                        Err(refusal) => Response::refused(refusal),
+                        // Only calls have bodies.
+                        Err(refusal) => api::failure(refusal.status(), &refusal.to_string()),
                     },
                 )
             }
@@ -98,21 +100,27 @@ impl Answering {
 
     /// The same as for HTTP/1.1, from the same fields.
     fn route(&self, parts: &http::request::Parts) -> Step {
+        let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
+        let refused = |refusal: Refusal| {
+            Step::Refuse(match api::owns(target) {
+                true => api::failure(refusal.status(), &refusal.to_string()),
+                false => Response::refused(refusal),
+            })
+        };
         let method = match parts.method.as_str() {
             "GET" => Method::Get,
             "HEAD" => Method::Head,
             "POST" => Method::Post,
             "OPTIONS" => Method::Options,
-            _ => return Step::Refuse(Response::refused(Refusal::Method)),
+            _ => return refused(Refusal::Method),
         };
-        let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
         // RFC 9113, 8.3.1: :authority goes before Host.
         let authority = parts.uri.authority().map(|authority| ("host", authority.as_str().as_bytes()));
         let fields = parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
         let fields = fields.filter(|(name, _)| authority.is_none() || *name != "host").chain(authority);
         match Request::from_fields(method, Version::Http2, target, fields) {
             Ok(request) => self.shared.asker.route(&request),
-            Err(refusal) => Step::Refuse(Response::refused(refusal)),
+            Err(refusal) => refused(refusal),
         }
     }
 

@@ -14,14 +14,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::limits::{
     HTTP_SEND_BYTES_PER_S_MIN, HTTP_SEND_STALL_US_MAX, HTTP2_SEND_BYTES_MAX, TURN_BYTES_MAX,
 };
-use crate::shard::Stream;
+use crate::shard::Transport;
 
 /// What h2 reads from and writes to; the connection's task holds another one.
 #[derive(Clone)]
 pub(super) struct Wire(Rc<Inner>);
 
 struct Inner {
-    stream: Stream,
+    transport: Transport,
     /// Received and not yet read by h2.
     inbound: RefCell<Pile>,
     /// Written by h2 and not yet sent.
@@ -53,9 +53,9 @@ struct Owing {
 
 impl Wire {
     /// `received` is what was read already.
-    pub(super) fn new(stream: Stream, received: Vec<u8>, spare: Rc<RefCell<Vec<u8>>>) -> Self {
+    pub(super) fn new(transport: Transport, received: Vec<u8>, spare: Rc<RefCell<Vec<u8>>>) -> Self {
         Self(Rc::new(Inner {
-            stream,
+            transport,
             received_bytes: Cell::new(received.len() as u64),
             inbound: RefCell::new(Pile { bytes: received, from: 0 }),
             outbound: RefCell::default(),
@@ -65,8 +65,8 @@ impl Wire {
         }))
     }
 
-    pub(super) fn stream(&self) -> &Stream {
-        &self.0.stream
+    pub(super) fn transport(&self) -> &Transport {
+        &self.0.transport
     }
 
     /// Bytes received, all in all.
@@ -91,8 +91,8 @@ impl Wire {
     /// When a peer that does not take what it is sent is given up; `None` while it does.
     pub(super) fn stalled_us(&self) -> Option<u64> {
         let owing = self.0.owing.get()?;
-        let sent = self.0.stream.socket().sent_bytes() - owing.sent_before;
-        let waiting = self.0.outbound.borrow().left().len() + self.0.stream.unsent_bytes();
+        let sent = self.0.transport.socket().sent_bytes() - owing.sent_before;
+        let waiting = self.0.outbound.borrow().left().len() + self.0.transport.unsent_bytes();
         let earned_us = (sent + waiting as u64) * 1_000_000 / HTTP_SEND_BYTES_PER_S_MIN;
         let end_us = owing.since_us + HTTP_SEND_STALL_US_MAX + earned_us;
         Some(end_us.min(owing.moved_us + HTTP_SEND_STALL_US_MAX))
@@ -100,28 +100,28 @@ impl Wire {
 
     /// Sends what h2 has written, in as few calls as the socket takes. Ready when that is all.
     pub(super) fn poll_send(&self, context: &Context<'_>) -> Poll<io::Result<()>> {
-        let Inner { stream, owing, .. } = &*self.0;
+        let Inner { transport, owing, .. } = &*self.0;
         let mut outbound = self.0.outbound.borrow_mut();
         loop {
-            if outbound.left().is_empty() && stream.unsent_bytes() == 0 {
+            if outbound.left().is_empty() && transport.unsent_bytes() == 0 {
                 // An idle connection keeps no buffers.
                 outbound.give_back(&mut self.0.spare.borrow_mut());
                 owing.set(None);
                 return Poll::Ready(Ok(()));
             }
             let slices = [IoSlice::new(outbound.left())];
-            let taken = match stream.try_send(&slices)? {
+            let taken = match transport.try_send(&slices)? {
                 Some(taken) => Poll::Ready(Ok(taken)),
-                None => stream.poll_send(context, &slices),
+                None => transport.poll_send(context, &slices),
             };
-            let now_us = stream.socket().shard().monotonic_us();
+            let now_us = transport.socket().shard().monotonic_us();
             match taken {
                 Poll::Ready(taken) => {
                     outbound.from += taken?;
                     owing.set(owing.get().map(|owing| Owing { moved_us: now_us, ..owing }));
                 }
                 Poll::Pending => {
-                    let sent_before = stream.socket().sent_bytes();
+                    let sent_before = transport.socket().sent_bytes();
                     let fresh = Owing { since_us: now_us, moved_us: now_us, sent_before };
                     owing.set(owing.get().or(Some(fresh)));
                     return Poll::Pending;
@@ -138,14 +138,14 @@ impl Wire {
                 // The connection's task sees it, takes the turn and polls again.
                 return Poll::Pending;
             }
-            let before = self.0.stream.socket().received_bytes();
+            let before = self.0.transport.socket().received_bytes();
             let mut take = Some(|bytes: &[u8]| {
                 let (now, later) = bytes.split_at(bytes.len().min(buffer.remaining()));
                 buffer.put_slice(now);
                 (bytes.len(), later.to_vec())
             });
-            let received = ready!(self.0.stream.poll_recv(context, &mut take))?;
-            let read = self.0.stream.socket().received_bytes() - before;
+            let received = ready!(self.0.transport.poll_recv(context, &mut take))?;
+            let read = self.0.transport.socket().received_bytes() - before;
             self.0.turn_bytes.set(self.0.turn_bytes.get() + read as usize);
             self.0.received_bytes.set(self.0.received_bytes.get() + read);
             if let Some((_, later)) = received {

@@ -14,7 +14,7 @@ use crate::hls::numbering::StreamRecord;
 use crate::limits::STATE_RECORDS_MAX;
 use crate::media::StreamName;
 use crate::metrics::EndedBecause;
-use crate::origin::home::{Home, HomeError, HomeSettings, Output};
+use crate::origin::home::{Home, HomeError, HomeSettings, Output, StreamState};
 use crate::origin::live::SessionSettings;
 use crate::shard::fault::{Fault, FaultAt};
 use crate::shard::runtime::message_of;
@@ -136,7 +136,7 @@ impl Service {
         let mut here = here.borrow_mut();
         let here = &mut *here;
         for event in &output.events {
-            here.books.event(&self.metrics, event);
+            here.books.event(&self.metrics, &stream.shared.name, event);
             for follower in here.followers.iter_mut().filter(|follower| !follower.is_stale) {
                 let message = Message::Event(Arc::clone(&stream.shared), event.clone());
                 follower.is_stale = !self.tell_follower(follower.shard, &stream.shared, message);
@@ -165,6 +165,7 @@ impl Service {
         if let Ok(text) = serde_json::to_vec(&record) {
             self.setup.control.save(name, text);
         }
+        self.interrupted.borrow_mut().remove(name);
         let mut records = self.records.borrow_mut();
         if records.len() < STATE_RECORDS_MAX || records.contains_key(name) {
             records.insert(name.into(), record);
@@ -182,6 +183,7 @@ impl Service {
             publisher.end(EndedBy::Failure);
         }
         self.remove_home(stream);
+        self.interrupt(stream.shared.name.as_str());
         stream.land_all();
     }
 
@@ -198,32 +200,37 @@ impl Service {
         self.to_others(|| Message::Down(Arc::clone(&stream.shared)));
     }
 
-    /// Ends a stream, wherever its home is. True when it is up.
+    /// Ends a stream, wherever its home is. False when there is none, or it has ended.
     pub fn stop(&self, name: &StreamName) -> bool {
-        if self.streams.known(name.as_str()).is_none() {
-            return false;
-        }
+        let Some(shared) = self.streams.known(name.as_str()) else { return false };
         let home = home_of(name, self.shard.shards_count());
         if home == self.shard.index() {
-            self.stop_here(name);
-            return true;
+            return self.stop_here(name);
         }
-        self.mesh.try_send(home, Message::Stop(name.clone())).is_ok()
+        let has_ended = shared.status().state == StreamState::Ended;
+        !has_ended && self.mesh.try_send(home, Message::Stop(name.clone())).is_ok()
     }
 
-    pub(super) fn stop_here(&self, name: &StreamName) {
-        let Some(stream) = self.streams.find(name.as_str()) else { return };
+    pub(super) fn stop_here(&self, name: &StreamName) -> bool {
+        let Some(stream) = self.streams.find(name.as_str()) else { return false };
         let now = self.shard.now();
         let stopped = self.at_home(&stream, |here, pool| {
+            if here.home.state() == StreamState::Ended {
+                return Ok(false);
+            }
             if let Some(publisher) = &here.publisher {
                 publisher.end(EndedBy::Stop);
             }
             here.home.stop(now, pool);
-            Ok(())
+            // Whoever asks next, on any shard, is to know.
+            stream.shared.set_status(crate::shard::status::of(here));
+            Ok(true)
         });
-        if stopped.is_ok() {
+        let has_stopped = matches!(stopped, Ok(true));
+        if has_stopped {
             tracing::info!(stream = %name, "stopped by the API");
         }
+        has_stopped
     }
 
     pub(super) fn reload(&self, config: Arc<Config>) {

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use super::Service;
 use crate::limits::FOLLOW_IDLE_US;
 use crate::media::Now;
+use crate::shard::audience::Seen;
 use crate::shard::fault::FaultAt;
 use crate::shard::streams::{HomeHere, Stream};
 
@@ -14,9 +15,11 @@ impl Service {
     pub(super) fn keep_books(&self, now: Now) {
         let (mut blocked, mut viewers_all, mut retained) = (0, 0, 0);
         for stream in self.streams.all_here() {
-            let viewers = stream.viewers(now.monotonic_us);
-            stream.shared.set_viewers(self.shard.index(), viewers);
-            viewers_all += viewers;
+            stream.shared.set_viewers(self.shard.index(), stream.viewers(now.monotonic_us));
+            if stream.home().is_some() {
+                // Of all shards: one viewer may be on several of them.
+                viewers_all += stream.shared.viewers();
+            }
             blocked += stream.waiting_count();
             let kept = self.guarded(&stream, || match stream.home() {
                 Some(here) => self.keep_home(&stream, here),
@@ -66,7 +69,7 @@ impl Service {
         }
         let idle_us = now.monotonic_us.saturating_sub(stream.used_us.get());
         if idle_us > FOLLOW_IDLE_US && stream.waiting_count() == 0 {
-            stream.shared.set_viewers(self.shard.index(), 0);
+            stream.shared.set_viewers(self.shard.index(), Seen::default());
             self.unfollow(stream);
         }
     }

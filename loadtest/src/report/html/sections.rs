@@ -5,10 +5,11 @@ use crate::report::{
     compare::{Comparison, Figure, Judgement, REMARK},
     figure,
     latency::{self, Stat},
-    model::Report,
+    model::{Report, ViewerRow},
     table::{self, COST, TRAFFIC},
     text,
     verdict::Verdict,
+    viewers,
 };
 
 /// The figures that stand large at the top: name, what it is, its unit.
@@ -55,6 +56,7 @@ pub(super) fn of_run(report: &Report) -> String {
         CHARTS.into(),
         latencies(report, ""),
         lines(report),
+        viewers_in_trouble(report),
         faults(report, ""),
         settings(report),
         all_figures(report),
@@ -202,6 +204,27 @@ fn faults(report: &Report, prefix: &str) -> String {
         }
     }
     section(&format!("{prefix}Faults"), &html)
+}
+
+/// Viewers who had trouble.
+fn viewers_in_trouble(report: &Report) -> String {
+    let (rows, count) = viewers::in_trouble(report);
+    if count == 0 {
+        return String::new();
+    }
+    let heads: String = viewers::HEADS.iter().map(|head| format!("<th scope=\"col\">{head}</th>")).collect();
+    let row = |row: &ViewerRow| {
+        let (cells, stream) = viewers::cells(row);
+        let cells: String = cells.iter().map(|cell| format!("<td>{}</td>", escaped(cell))).collect();
+        format!("<tr>{cells}<td><code>{}</code></td></tr>\n", escaped(stream))
+    };
+    let rows: String = rows.into_iter().map(row).collect();
+    let all = report.viewers.len();
+    let html = format!(
+        "<p class=\"quiet\">{count} of {all}, the worst first; over the whole run.</p>\n<div class=\"wide\"><table>\n\
+         <thead><tr>{heads}<th scope=\"col\">stream</th></tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n"
+    );
+    section("Viewers who had trouble", &html)
 }
 
 fn settings(report: &Report) -> String {

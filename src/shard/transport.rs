@@ -6,23 +6,23 @@ use std::net::Shutdown;
 use std::task::{Context, Poll};
 
 use super::Socket;
-use super::tls::TlsStream;
+use super::tls::TlsSocket;
 use crate::limits::{HTTP_CLOSE_US, HTTP_PIPELINED_BYTES_MAX};
 
 /// Bytes in, bytes out; what [`Socket`] says of its calls holds for these.
-pub enum Stream {
+pub enum Transport {
     /// As they are.
     Plain(Socket),
     /// Under TLS; boxed, since it is ten times the size.
-    Tls(Box<TlsStream>),
+    Tls(Box<TlsSocket>),
 }
 
-impl Stream {
+impl Transport {
     /// The socket under it: its deadline, and when a read is worth trying.
     pub fn socket(&self) -> &Socket {
         match self {
             Self::Plain(socket) => socket,
-            Self::Tls(stream) => stream.socket(),
+            Self::Tls(tls) => tls.socket(),
         }
     }
 
@@ -33,7 +33,7 @@ impl Stream {
     pub async fn recv<R>(&self, take: impl FnOnce(&[u8]) -> R) -> io::Result<R> {
         match self {
             Self::Plain(socket) => socket.recv(take).await,
-            Self::Tls(stream) => stream.recv(take).await,
+            Self::Tls(tls) => tls.recv(take).await,
         }
     }
 
@@ -44,7 +44,7 @@ impl Stream {
     pub fn try_recv<R>(&self, take: impl FnOnce(&[u8]) -> R) -> io::Result<Option<R>> {
         match self {
             Self::Plain(socket) => socket.try_recv(take),
-            Self::Tls(stream) => stream.try_recv(take),
+            Self::Tls(tls) => tls.try_recv(take),
         }
     }
 
@@ -59,7 +59,7 @@ impl Stream {
                 let mut read = Some(|bytes: &mut [u8]| take.take().map(|take| take(bytes)));
                 socket.poll_recv_in_place(context, &mut read)
             }
-            Self::Tls(stream) => stream.poll_recv(context, take),
+            Self::Tls(tls) => tls.poll_recv(context, take),
         }
     }
 
@@ -70,7 +70,7 @@ impl Stream {
     pub fn try_send(&self, slices: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
         match self {
             Self::Plain(socket) => socket.try_send(slices),
-            Self::Tls(stream) => stream.try_send(slices),
+            Self::Tls(tls) => tls.try_send(slices),
         }
     }
 
@@ -87,7 +87,7 @@ impl Stream {
     pub(super) fn poll_send(&self, context: &Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         match self {
             Self::Plain(socket) => socket.poll_send(context, slices),
-            Self::Tls(stream) => stream.poll_send(context, slices),
+            Self::Tls(tls) => tls.poll_send(context, slices),
         }
     }
 
@@ -107,7 +107,7 @@ impl Stream {
     pub fn unsent_bytes(&self) -> usize {
         match self {
             Self::Plain(_) => 0,
-            Self::Tls(stream) => stream.unsent_bytes(),
+            Self::Tls(tls) => tls.unsent_bytes(),
         }
     }
 
@@ -131,7 +131,7 @@ impl Stream {
                 // A peer that is gone needs no end.
                 let _ = socket.shutdown(Shutdown::Write);
             }
-            Self::Tls(stream) => stream.close_write(),
+            Self::Tls(tls) => tls.close_write(),
         }
     }
 }
