@@ -74,6 +74,51 @@ fn floods_are_ended_and_disturb_nobody() {
 }
 
 #[test]
+fn frames_of_any_kind_panic_nothing() {
+    let stage = Stage::start(1);
+    let mut random = Random(0x5eed);
+    for _ in 0..400 {
+        let mut crude = Crude::connect(stage.server.http());
+        for _ in 0..random.below(20) {
+            let mut bytes = match random.below(4) {
+                0 => get(random.below(8) as u32, "/live/stage/index.m3u8"),
+                1 => post(random.below(8) as u32, "/api/v1/publish"),
+                _ => {
+                    let payload: Vec<u8> = (0..random.below(40)).map(|_| random.below(256) as u8).collect();
+                    frame(random.below(12) as u8, random.below(64) as u8, random.below(8) as u32, &payload)
+                }
+            };
+            if random.below(3) == 0 {
+                let at = random.below(bytes.len());
+                bytes[at] = random.below(256) as u8;
+            }
+            if crude.write(&bytes).is_err() {
+                break;
+            }
+        }
+        if random.below(8) == 0 {
+            crude.farewell(Duration::from_millis(20));
+        }
+    }
+    assert_eq!(stage.plain().get("/health").status, 200);
+    assert_eq!(stage.server.metric("rapidrtmp_panics_total", ""), Some(0.0));
+    let left = || (stage.blocked_count() == 0.0).then_some(());
+    assert!(poll_until(NOISE, left).is_some());
+}
+
+/// xorshift64*: deterministic, so a failure can be run again.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % end
+    }
+}
+
+#[test]
 fn requests_that_are_taken_back_one_by_one_are_bounded() {
     let stage = Stage::start(1);
     let target = stage.blocked();

@@ -67,6 +67,39 @@ fn whoever_does_not_shake_hands_is_cut_off() {
     assert_eq!(stage.client().get("/health").unwrap().status, 200);
 }
 
+#[test]
+fn hellos_and_records_of_any_kind_panic_nothing() {
+    let stage = Stage::start(1);
+    let hello = client_hello(&stage);
+    let mut state = 0x5eed_u64;
+    let mut below = |end: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % end
+    };
+    for round in 0..600 {
+        let mut bytes = hello.clone();
+        for _ in 0..1 + below(4) {
+            let at = below(bytes.len());
+            bytes[at] = below(256) as u8;
+        }
+        if round % 3 == 0 {
+            bytes.truncate(1 + below(hello.len()));
+        }
+        let mut socket = TcpStream::connect(stage.server.https()).unwrap();
+        // The server may have had enough of it.
+        let _ = socket.write_all(&bytes);
+        // A record that is none, after the handshake.
+        if round % 20 == 0 {
+            let mut socket = connect(stage.server.https(), "localhost", &stage.config()).unwrap();
+            let kind = 0x14 + below(6) as u8;
+            let _ = socket.sock.write_all(&[&[kind, 3, 3, 0, 30][..], &[7; 30]].concat());
+            assert!(is_ended(&mut socket.sock, NOISE));
+        }
+    }
+    assert_eq!(stage.client().get("/health").unwrap().status, 200);
+    assert_eq!(stage.server.metric("rapidrtmp_panics_total", ""), Some(0.0));
+}
+
 /// The first flight of a client.
 fn client_hello(stage: &Stage) -> Vec<u8> {
     let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
