@@ -104,10 +104,6 @@ impl Connection {
         self.is_reusable
     }
 
-    pub(super) fn into_stream(self) -> Stream {
-        self.stream
-    }
-
     pub(super) async fn get(
         &mut self,
         client: &Arc<Client>,

@@ -200,14 +200,6 @@ impl Connection {
             *slot = None;
         }
     }
-
-    /// The socket, so that it can be left open and unread when its viewer vanishes.
-    pub fn into_socket(self) -> Option<Stream> {
-        match self {
-            Self::Http1(slot) => slot.map(http1::Connection::into_stream),
-            Self::Http2(_) => None,
-        }
-    }
 }
 
 /// The head of a request, which is the same but for its target.
