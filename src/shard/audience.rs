@@ -55,6 +55,8 @@ struct Period {
     newest: u64,
     /// Parts brought by reloads that said what their clients lack.
     parts: u64,
+    /// Of `parts`, those for the newest one.
+    parts_newest: u64,
     /// Reloads that did not.
     plain: u64,
 }
@@ -106,8 +108,7 @@ impl Audience {
         self.pace.set(Pace::of(session));
         self.turn(progress.newest, now_us);
         self.heard_us.set(now_us);
-        let (mut period, pace) = (self.current.get(), self.pace.get());
-        period.newest = progress.newest;
+        let (mut period, pace) = (self.current.get().with_newest(progress.newest), self.pace.get());
         let mut counted = match counted.period == period.number {
             true => counted,
             false => Counted { period: period.number, ..Counted::default() },
@@ -121,6 +122,7 @@ impl Audience {
                 let brought = brought.min(parts_count.saturating_sub(counted.parts));
                 counted.parts += brought;
                 period.parts += brought;
+                period.parts_newest += brought.min(1);
             }
             None => {
                 let due = if pace.is_early(parts_count) { 1 } else { PLAIN_RELOADS_MAX };
@@ -142,7 +144,10 @@ impl Audience {
         }
         let newest = newest.max(current.newest);
         let (before, now) = match pace.period(newest) - current.number {
-            0 => (self.before.get(), self.shares_of(Period { newest, ..current }, now_us)),
+            0 => {
+                let current = current.with_newest(newest);
+                (self.before.get(), self.shares_of(current, current.settled(pace).blocking(pace), now_us))
+            }
             1 => (self.whole(current, now_us), Shares::default()),
             _ => return Seen::default(),
         };
@@ -158,22 +163,21 @@ impl Audience {
         }
         let follows = current.number > 0 && number == current.number + 1;
         self.before.set(if follows { self.whole(current, now_us) } else { Shares::default() });
-        self.current.set(Period { number, began_us: now_us, newest, parts: 0, plain: 0 });
+        self.current.set(Period { number, began_us: now_us, newest, ..Period::default() });
     }
 
     /// A period that is over.
     fn whole(&self, period: Period, now_us: u64) -> Shares {
         let pace = self.pace.get();
-        let newest = period.part_first(pace) + pace.period_parts - 1;
-        self.shares_of(Period { newest, ..period }, now_us.min(period.began_us + pace.period_us))
+        let period = period.with_newest(period.part_first(pace) + pace.period_parts - 1);
+        self.shares_of(period, period.blocking(pace), now_us.min(period.began_us + pace.period_us))
     }
 
-    fn shares_of(&self, period: Period, now_us: u64) -> Shares {
+    /// `blocking` is [`Shares::blocking`].
+    fn shares_of(&self, period: Period, blocking: u64, now_us: u64) -> Shares {
         let (before, pace) = (self.before.get(), self.pace.get());
-        let parts_count = period.parts_count(pace);
-        let blocking = period.parts * VIEWER_MILLI / parts_count;
         // A period grows long where parts are short of their target, or the encoder pauses.
-        let lasted_us = now_us.saturating_sub(period.began_us).max(parts_count * pace.part_us);
+        let lasted_us = now_us.saturating_sub(period.began_us).max(period.parts_count(pace) * pace.part_us);
         let lasted_us = lasted_us.max(pace.period_us / 2);
         let plain_milli = VIEWER_MILLI * pace.period_us / PLAIN_RELOADS_MAX / lasted_us;
         let joined = (blocking as i64 - before.blocking as i64) * plain_milli as i64 / VIEWER_MILLI as i64;
@@ -201,6 +205,26 @@ impl Pace {
 }
 
 impl Period {
+    /// `newest` is no older than the newest part so far.
+    fn with_newest(self, newest: u64) -> Self {
+        let parts_newest = if newest == self.newest { self.parts_newest } else { 0 };
+        Self { newest, parts_newest, ..self }
+    }
+
+    /// Without its newest part: whoever watches may not have come for it yet. The first one stays.
+    fn settled(self, pace: Pace) -> Self {
+        if self.newest == self.part_first(pace) {
+            return self;
+        }
+        let parts = self.parts - self.parts_newest;
+        Self { newest: self.newest - 1, parts, parts_newest: 0, ..self }
+    }
+
+    /// [`Shares::blocking`]
+    fn blocking(self, pace: Pace) -> u64 {
+        self.parts * VIEWER_MILLI / self.parts_count(pace)
+    }
+
     /// Number of its first part.
     fn part_first(self, pace: Pace) -> u64 {
         self.number.saturating_sub(1) * pace.period_parts

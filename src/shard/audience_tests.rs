@@ -82,6 +82,9 @@ fn fifty_of_one_address_are_fifty_and_those_who_leave_are_none() {
             let (viewers, least) = (house.viewers(), if part == 0 { 25 } else { 50 });
             assert!((least..=50).contains(&viewers), "{shards_count} shards, part {part}: {viewers}");
             house.part();
+            if part > 0 {
+                assert_eq!(house.viewers(), 50, "{shards_count} shards, before anybody came for part {part}");
+            }
         }
         (0..13).for_each(|_| house.part());
         assert_eq!(house.viewers(), 0);

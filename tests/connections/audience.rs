@@ -2,6 +2,7 @@
 
 use crate::rtmp_publisher::Running;
 use crate::support::http::Client;
+use crate::support::playlist::Media;
 use crate::support::server::{ADMIN_KEY, Options, Server};
 use crate::{NOISE, get, media, next_part, playable};
 use std::time::{Duration, Instant};
@@ -47,13 +48,15 @@ fn a_browser_on_four_connections_is_one_viewer_and_fifty_players_of_one_address_
             "there is room for one"
         );
 
-        let mut fifty: Vec<Client> = (0..50).map(|_| server.client()).collect();
+        // Each goes on from what it was given: who was asked for late may be a part ahead of the first.
+        let mut fifty: Vec<(Client, Media)> = (0..50).map(|_| (server.client(), held.clone())).collect();
         let began = Instant::now();
         while began.elapsed() < WATCHED {
-            let target = next_part(&path, &held);
-            fifty.iter_mut().for_each(|client| client.send("GET", &target, &[], &[]).unwrap());
-            for client in &mut fifty {
-                held = media(&client.receive(NOISE).unwrap());
+            for (client, held) in &mut fifty {
+                client.send("GET", &next_part(&path, held), &[], &[]).unwrap();
+            }
+            for (client, held) in &mut fifty {
+                *held = media(&client.receive(NOISE).unwrap());
             }
         }
         let counted = viewers(&server);
