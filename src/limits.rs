@@ -22,6 +22,15 @@ pub const CONTROL_QUEUE_MAX: usize = 4096;
 pub const STATE_RECORDS_MAX: usize = 10_000;
 /// Bytes of one record; a larger file is not ours.
 pub const STATE_RECORD_BYTES_MAX: u64 = 4096;
+/// Milliseconds between two looks at certificates; a change is read at the second look that finds it.
+pub const CERTIFICATE_LOOK_EVERY_MS: u64 = 1_000;
+/// Bytes of a file with a certificate chain or a key: a chain of a dozen certificates is under 32 KiB.
+pub const CERTIFICATE_FILE_BYTES_MAX: u64 = 256 * 1024;
+/// Days that a certificate lasts that is made here; Apple's systems trust none of more than 825.
+pub const SELF_SIGNED_DAYS: u64 = 800;
+/// Days after which a start makes another one.
+pub const SELF_SIGNED_RENEWED_DAYS: u64 = 365;
+const _: () = assert!(SELF_SIGNED_RENEWED_DAYS < SELF_SIGNED_DAYS && SELF_SIGNED_DAYS <= 825);
 // HTTP ----------------------------------------------------------------------------------------
 
 /// Bytes of a request head. Browsers send under 1 KiB; CMCD and signed queries reach 3 KiB.
@@ -395,6 +404,27 @@ const _: () = assert!(RETAINED_SHRINK_PERCENT < 100);
 /// segment stays for about two playlists' time after it left, so what was listed long cannot be let go.
 pub const RETAINED_PER_LISTED: u64 = 3;
 const _: () = assert!(RETAINED_PER_LISTED > 1);
+
+// TLS -----------------------------------------------------------------------------------------
+
+/// Microseconds from accepting a connection to the end of its TLS handshake.
+pub const TLS_HANDSHAKE_US_MAX: u64 = 10_000_000;
+/// Bytes of plaintext in one record (RFC 8446, section 5.1).
+pub const TLS_RECORD_BYTES_MAX: usize = 16 * 1024;
+/// Bytes received of a record or handshake message that is not whole: a message of 64 KiB, which is the
+/// longest that is taken, in records, and the record behind it.
+pub const TLS_UNREAD_BYTES_MAX: usize = 96 * 1024;
+const _: () = assert!(TLS_UNREAD_BYTES_MAX > 64 * 1024 + TLS_RECORD_BYTES_MAX);
+/// Bytes of a response that are encrypted at once and go out in one gathering send: a part at 6 Mbit/s.
+/// Also what a viewer that does not read holds in memory of his own; the rest of the response is shared.
+pub const TLS_SEND_BYTES_MAX: usize = 256 * 1024;
+const _: () = assert!(TLS_SEND_BYTES_MAX >= TLS_RECORD_BYTES_MAX);
+/// The same for a viewer whose socket has been full: no more than needed.
+pub const TLS_SLOW_SEND_BYTES_MAX: usize = 64 * 1024;
+const _: () = assert!(TLS_SLOW_SEND_BYTES_MAX <= TLS_SEND_BYTES_MAX);
+/// Sessions of TLS 1.2 clients without tickets that are remembered; about 200 bytes each. All others carry
+/// theirs in a ticket.
+pub const TLS_SESSIONS_KEPT_MAX: usize = 4096;
 
 // HTTP connections ----------------------------------------------------------------------------
 

@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 
 /// An address to listen on. Written `:8080` or `8080` (every interface), `127.0.0.1:8080`, `[::1]:8080`,
 /// `localhost:8080`, or empty: off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum ListenAddress {
     /// Not listened on.
+    #[default]
     Off,
     /// Every interface, IPv6 and IPv4.
     EveryInterface {

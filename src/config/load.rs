@@ -260,9 +260,11 @@ impl Loader {
             ),
         ] {
             if !fine {
-                let origin = self.origins.get(key).cloned().unwrap_or(Origin::Default);
-                return Err(ConfigError { origin, message });
+                return Err(self.contradiction(key, message));
             }
+        }
+        if let Some((key, message)) = self.config.https.fault() {
+            return Err(self.contradiction(key, message.to_owned()));
         }
         self.warnings.extend(short_secret("auth.admin_key", &auth.admin_key, ADMIN_KEY_CHARS_ADVISED));
         self.warnings.extend(short_secret(
@@ -271,6 +273,10 @@ impl Loader {
             TOKEN_SECRET_CHARS_ADVISED,
         ));
         Ok((self.config, self.warnings))
+    }
+
+    fn contradiction(&self, key: &str, message: String) -> ConfigError {
+        ConfigError { origin: self.origins.get(key).cloned().unwrap_or(Origin::Default), message }
     }
 
     /// All keys, dotted.
@@ -290,6 +296,7 @@ impl Loader {
         let parsed = match self.value(dotted) {
             Some(Value::Integer(_)) => text.parse().ok().map(Value::Integer),
             Some(Value::Boolean(_)) => text.parse().ok().map(Value::Boolean),
+            Some(Value::Array(_)) => array(text),
             _ => Some(Value::String(text.to_owned())),
         };
         let Some(value) = parsed else {
@@ -329,6 +336,12 @@ impl Loader {
     }
 }
 
+/// A list as TOML has it: `["one", "two"]`.
+fn array(text: &str) -> Option<Value> {
+    let mut table: Table = format!("list = {text}").parse().ok()?;
+    table.remove("list").filter(|value| value.is_array() && table.is_empty())
+}
+
 fn check_range(dotted: &str, value: &Value) -> Result<(), String> {
     let Some(found) = value.as_integer() else { return Ok(()) };
     let Some((_, zero, range)) = RANGES.iter().find(|(key, ..)| *key == dotted) else { return Ok(()) };
@@ -364,7 +377,7 @@ fn type_text(value: &Value) -> &'static str {
         Value::Float(_) => "a number with decimals",
         Value::Boolean(_) => "true or false",
         Value::Datetime(_) => "a date",
-        Value::Array(_) => "an array",
+        Value::Array(_) => "a list",
         Value::Table(_) => "a table",
     }
 }

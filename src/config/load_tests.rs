@@ -115,6 +115,36 @@ fn every_key_can_be_set_by_the_environment() {
 }
 
 #[test]
+fn lists_are_written_as_toml_has_them() {
+    let pairs = "[{ cert_file = \"b.pem\", key_file = \"b.key\" }]";
+    let names = "[\"video.lan\", \"::1\"]";
+    let variables = [("RAPIDRTMP_HTTPS_CERTIFICATES", pairs), ("RAPIDRTMP_HTTPS_SELF_SIGNED_NAMES", names)];
+    let https = environment(&variables).unwrap().0.https;
+    assert_eq!((https.certificates[0].cert_file.as_str(), https.files().len()), ("b.pem", 1));
+    assert_eq!(https.self_signed_names, ["video.lan", "::1"]);
+    for text in ["video.lan", "[1]", "[]\nother = 1"] {
+        let found = environment(&[("RAPIDRTMP_HTTPS_SELF_SIGNED_NAMES", text)]).unwrap_err();
+        assert!(found.contains("https.self_signed_names"), "{found}");
+    }
+}
+
+#[test]
+fn https_needs_a_certificate_and_one_only() {
+    for (text, message) in [
+        ("addr = \":1\"", "https.addr needs a certificate"),
+        ("cert_file = \"a\"", "https.cert_file and https.key_file go together"),
+        ("key_file = \"a\"", "https.cert_file and https.key_file go together"),
+        ("self_signed = true\ncert_file = \"a\"\nkey_file = \"b\"", "https.self_signed makes a certificate"),
+        ("certificates = [{ cert_file = \"a\", key_file = \"\" }]", "a cert_file and a key_file"),
+    ] {
+        let mut loader = Loader::new();
+        loader.file("server.toml", &format!("[https]\n{text}")).unwrap();
+        let found = loader.finish().unwrap_err().to_string();
+        assert!(found.contains(message), "{text}: {found}");
+    }
+}
+
+#[test]
 fn mistakes_in_the_environment_and_flags_are_named() {
     for (name, value, message) in [
         ("MAX_CONCURRENT_STREAMS", "many", "ingest.streams_max = \"many\": a whole number is allowed"),

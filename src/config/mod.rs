@@ -26,6 +26,8 @@ pub struct Config {
     pub rtmp: Rtmp,
     /// Where viewers connect.
     pub http: Http,
+    /// The same over TLS.
+    pub https: Https,
     /// How streams are cut and listed.
     pub hls: Hls,
     /// How long publishers are waited for, and how many there may be.
@@ -78,6 +80,36 @@ pub struct Http {
     pub idle_timeout_s: u32,
     /// Viewers of one stream; 0: no limit.
     pub viewers_per_stream_max: u32,
+    /// HTTP/2 is spoken to whoever asks for it.
+    pub http2: bool,
+}
+
+/// Where viewers connect over TLS. Bounds and time-outs are those of [`Http`].
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Https {
+    /// HTTPS.
+    pub addr: ListenAddress,
+    /// Certificate chain in PEM, the server's own first; for every name that no other certificate has.
+    pub cert_file: String,
+    /// Its private key in PEM.
+    pub key_file: String,
+    /// Further certificates, chosen by the name that the client asks for.
+    pub certificates: Vec<CertificateFiles>,
+    /// A certificate made here, for trying it out, instead of `cert_file`.
+    pub self_signed: bool,
+    /// Names and addresses in it, besides those of this host.
+    pub self_signed_names: Vec<String>,
+}
+
+/// The files of one certificate.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateFiles {
+    /// Certificate chain in PEM.
+    pub cert_file: String,
+    /// Its private key in PEM.
+    pub key_file: String,
 }
 
 /// How streams are cut and listed.
@@ -238,6 +270,39 @@ impl Hls {
     }
 }
 
+impl Https {
+    /// The files of all certificates, the one for every name first; without it when it is made here.
+    pub fn files(&self) -> Vec<CertificateFiles> {
+        let first = CertificateFiles { cert_file: self.cert_file.clone(), key_file: self.key_file.clone() };
+        let first = Some(first).filter(|_| !self.cert_file.is_empty());
+        first.into_iter().chain(self.certificates.iter().cloned()).collect()
+    }
+
+    /// What keeps it from serving, with the key that is to blame.
+    fn fault(&self) -> Option<(&'static str, &'static str)> {
+        let half = |files: &CertificateFiles| files.cert_file.is_empty() != files.key_file.is_empty();
+        let own = CertificateFiles { cert_file: self.cert_file.clone(), key_file: self.key_file.clone() };
+        if half(&own) {
+            let key = if self.key_file.is_empty() { "https.cert_file" } else { "https.key_file" };
+            return Some((key, "https.cert_file and https.key_file go together: set both"));
+        }
+        if self.certificates.iter().any(|files| files.cert_file.is_empty() || files.key_file.is_empty()) {
+            return Some(("https.certificates", "each of https.certificates has a cert_file and a key_file"));
+        }
+        if self.self_signed && !self.cert_file.is_empty() {
+            let text =
+                "https.self_signed makes a certificate, and https.cert_file names one: set one of them";
+            return Some(("https.self_signed", text));
+        }
+        if !self.addr.is_off() && !self.self_signed && self.cert_file.is_empty() {
+            let text = "https.addr needs a certificate: set https.cert_file and https.key_file, or \
+                        https.self_signed = true to try it out";
+            return Some(("https.addr", text));
+        }
+        None
+    }
+}
+
 impl Rtmp {
     /// `rtmp://HOST[:PORT]` for printed URLs, without a slash at its end.
     pub fn public_url_or_local(&self) -> String {
@@ -270,6 +335,7 @@ impl Default for Http {
             connections_per_address_max: 0,
             idle_timeout_s: 60,
             viewers_per_stream_max: 0,
+            http2: true,
         }
     }
 }

@@ -1,26 +1,35 @@
-//! One ordinary thread for what may block: state files and log writing. Shards hand it work through
+//! One ordinary thread for what may block: state files, certificates and log writing. Shards hand it work through
 //! bounded channels and never wait for it.
 
+mod certificates;
 mod log;
 mod state;
+mod watched;
 
 use std::io;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
+pub use certificates::{CertificateError, CertificateSource, Pem};
 pub use log::LogWriter;
 pub use state::{StateDir, StateError, StateLock};
+pub use watched::Install;
 
-use crate::limits::CONTROL_QUEUE_MAX;
+use crate::limits::{CERTIFICATE_LOOK_EVERY_MS, CONTROL_QUEUE_MAX};
+use watched::Watched;
 
 /// What a shard asks of the control thread.
-#[derive(Debug)]
 enum Command {
     /// Keeps a stream's numbers over a restart.
     Save { name: Box<str>, record: Vec<u8> },
     /// Writes one log line.
     Log(Vec<u8>),
+    /// Looks at certificates from now on.
+    Watch(Box<Watched>),
+    /// Reads certificates now, from these files from now on.
+    Reread(Box<CertificateSource>),
     /// Ends the thread after what was queued before.
     Stop,
 }
@@ -73,6 +82,23 @@ impl Control {
         self.try_send(Command::Save { name: name.into(), record })
     }
 
+    /// Has these certificates, which are in force, read again when their files change, and given to `install`.
+    /// Waits for room in the queue, so it is not for shards.
+    pub fn watch(&self, source: CertificateSource, install: Install) {
+        self.send(Command::Watch(Box::new(Watched::new(source, install))));
+    }
+
+    /// Reads certificates again now, and watches these from now on; of no effect where none are watched. Waits
+    /// for room in the queue, so it is not for shards.
+    pub fn reread(&self, source: CertificateSource) {
+        self.send(Command::Reread(Box::new(source)));
+    }
+
+    fn send(&self, command: Command) {
+        // A thread that is gone could not even log it.
+        let _ = self.commands.send(command);
+    }
+
     fn try_send(&self, command: Command) -> bool {
         match self.commands.try_send(command) {
             Ok(()) => true,
@@ -82,16 +108,26 @@ impl Control {
 }
 
 fn run(commands: &Receiver<Command>, state: Option<StateDir>) {
-    while let Ok(command) = commands.recv() {
+    let mut watched: Option<Box<Watched>> = None;
+    loop {
+        let command = match &watched {
+            Some(_) => commands.recv_timeout(Duration::from_millis(CERTIFICATE_LOOK_EVERY_MS)),
+            None => commands.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        // A busy log must not keep a renewed certificate waiting.
+        watched.iter_mut().for_each(|watched| watched.look());
         match command {
-            Command::Save { name, record } => {
+            Ok(Command::Save { name, record }) => {
                 let Some(state) = &state else { continue };
                 if let Err(error) = state.save(&name, &record) {
                     log::write(format!("control: {error}\n").as_bytes());
                 }
             }
-            Command::Log(line) => log::write(&line),
-            Command::Stop => return,
+            Ok(Command::Log(line)) => log::write(&line),
+            Ok(Command::Watch(fresh)) => watched = Some(fresh),
+            Ok(Command::Reread(source)) => watched.iter_mut().for_each(|watched| watched.reread(&source)),
+            Err(RecvTimeoutError::Timeout) => {}
+            Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return,
         }
     }
 }

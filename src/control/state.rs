@@ -13,6 +13,7 @@ use crate::limits::{STATE_RECORD_BYTES_MAX, STATE_RECORDS_MAX};
 pub struct StateDir {
     streams: PathBuf,
     secret: PathBuf,
+    self_signed: PathBuf,
     lock: PathBuf,
 }
 
@@ -64,7 +65,8 @@ impl StateDir {
     pub fn open(path: &Path) -> Result<Self, StateError> {
         let streams = path.join("streams");
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&streams).map_err(at(&streams))?;
-        Ok(Self { streams, secret: path.join("token_secret"), lock: path.join("lock") })
+        let [secret, self_signed, lock] = ["token_secret", "self_signed", "lock"].map(|name| path.join(name));
+        Ok(Self { streams, secret, self_signed, lock })
     }
 
     /// Takes the directory for this process.
@@ -166,7 +168,17 @@ impl StateDir {
         self.replace(&self.streams.join(format!("{}.json", name.replace('/', "~"))), record)
     }
 
-    fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), StateError> {
+    /// Where the certificate that was made here is kept.
+    pub(super) fn self_signed_chain(&self) -> PathBuf {
+        self.self_signed.with_extension("pem")
+    }
+
+    /// Its key.
+    pub(super) fn self_signed_key(&self) -> PathBuf {
+        self.self_signed.with_extension("key")
+    }
+
+    pub(super) fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), StateError> {
         let fresh = path.with_extension("new");
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600);
