@@ -209,6 +209,9 @@ metrics! {
     http_connections: Counter = "HTTP connections accepted";
     http_disconnects: Counter = "HTTP connections ended";
     rtmp_errors: Labelled<EndedBecause> = "RTMP connections ended by an error";
+    tls_handshakes: Counter = "TLS handshakes completed";
+    tls_resumed: Counter = "TLS handshakes that a ticket or a session made short";
+    tls_failures: Counter = "TLS handshakes that failed or were given up";
     http_errors: Labelled<EndedBecause> = "HTTP connections ended by an error";
     refused: Labelled<RefusedBecause> = "Connections, publishers and viewers refused";
     active_publishers: Gauge = "Publishers now";

@@ -58,8 +58,8 @@ fn mistakes_on_the_command_line_are_one_line_and_code_1() {
         (&["--shards", "two"], "--shards: server.shards = \"two\": a whole number is allowed"),
         (&["--latency", "fast"], "--latency: hls.latency = \"fast\""),
         (&["--http", "host:80"], "--http: http.addr = \"host:80\""),
-        (&["--https", ":443"], "--https: this version has no TLS yet"),
-        (&["check", "--https", ":443"], "--https: this version has no TLS yet"),
+        (&["--https", ":443"], "--https: https.addr needs a certificate"),
+        (&["check", "--https", ":443"], "--https: https.addr needs a certificate"),
         (&["--config", "/nowhere/server.toml"], "/nowhere/server.toml: No such file or directory"),
         (&["--config", "/"], "/: Is a directory"),
     ] {
@@ -99,6 +99,16 @@ fn a_bad_file_is_refused_with_its_line_and_the_nearest_key() {
     for (text, expected) in [
         ("[hls]\nlatancy = \"low\"\n", "my.toml:2: unknown key hls.latancy; did you mean hls.latency?"),
         ("[tls]\nkey_file = \"\"\n", "my.toml:1: unknown section [tls]"),
+        ("[https]\nkey_file = \"/k\"\n", "my.toml:2: https.cert_file and https.key_file go together"),
+        (
+            "[https]\naddr = \":0\"\ncert_file = \"/nowhere/c.pem\"\nkey_file = \"/nowhere/c.key\"\n",
+            "https: /nowhere/c.pem: No such file",
+        ),
+        (
+            "[https]\naddr = \":0\"\ncert_file = \"/proc/version\"\nkey_file = \"/proc/version\"\n",
+            "https: /proc/version: no certificate in PEM",
+        ),
+        ("[https]\ncertificates = [{ cert = \"a\" }]\n", "my.toml:2: https.certificates = "),
         ("[hls]\nmuxed = \n", "my.toml:2: "),
         ("[pages]\nhls_js_file = \"/nowhere/hls.js\"\n", "pages.hls_js_file /nowhere/hls.js: No such file"),
         ("[pages]\nhls_js_url = \"ftp://a/h.js\"\n", "pages.hls_js_url: "),

@@ -9,6 +9,10 @@ pub struct Banner<'a> {
     pub rtmp: SocketAddr,
     /// Where viewers connect.
     pub http: SocketAddr,
+    /// Where viewers connect over TLS, if they can.
+    pub https: Option<SocketAddr>,
+    /// The certificate was made here; where it is, if it is kept.
+    pub self_signed: Option<Option<&'a str>>,
     /// `rtmp://HOST[:PORT]`
     pub public_url: &'a str,
     /// A token for `live/stream`; `None` when none is asked for.
@@ -48,6 +52,11 @@ impl Banner<'_> {
         writeln!(out, "  Pages             {page}/")?;
         writeln!(out, "  Watch yours       {page}/watch/live/{EXAMPLE_KEY}")?;
         writeln!(out, "  Playlist          {page}/live/{EXAMPLE_KEY}/index.m3u8")?;
+        if let Some(https) = self.https {
+            let port = https.port();
+            writeln!(out, "  Over TLS          https://localhost:{port}/watch/live/{EXAMPLE_KEY}")?;
+            self.write_trust(out, port)?;
+        }
         writeln!(out)?;
         writeln!(out, "  OBS               Settings > Stream > Service: Custom...")?;
         writeln!(out, "    Server          {url}/live")?;
@@ -78,8 +87,36 @@ impl Banner<'_> {
                 "  Admin key         {admin_key}  (made just now; set auth.admin_key to keep one)"
             )?;
         }
-        writeln!(out, "ready rtmp={} http={}", self.rtmp, self.http)?;
+        write!(out, "ready rtmp={} http={}", self.rtmp, self.http)?;
+        match self.https {
+            Some(https) => writeln!(out, " https={https}")?,
+            None => writeln!(out)?,
+        }
         out.flush()
+    }
+
+    /// How to have the certificate believed that was made here.
+    fn write_trust(&self, out: &mut impl Write, port: u16) -> io::Result<()> {
+        match self.self_signed {
+            None => Ok(()),
+            Some(Some(file)) => {
+                writeln!(
+                    out,
+                    "    Self-signed     import {file} as trusted in the browser or system, or try"
+                )?;
+                writeln!(out, "                      curl --cacert {file} https://localhost:{port}/")
+            }
+            Some(None) => {
+                writeln!(
+                    out,
+                    "    Self-signed     for this run only: curl -k https://localhost:{port}/, or accept it in"
+                )?;
+                writeln!(
+                    out,
+                    "                      the browser; set server.state_dir to keep one that can be trusted"
+                )
+            }
+        }
     }
 }
 

@@ -41,7 +41,7 @@ pub struct ServeFlags {
     /// Where viewers connect, such as :8080.
     #[arg(long, value_name = "ADDR")]
     pub http: Option<String>,
-    /// Not yet: put a TLS proxy before --http.
+    /// Where viewers connect over TLS, such as :8443; the certificate is a matter of the settings file.
     #[arg(long, value_name = "ADDR")]
     pub https: Option<String>,
     /// Executors, each on a core; 0 is one for each core.

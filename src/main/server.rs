@@ -10,7 +10,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rapidrtmp::auth::{AdminKey, Claims, Tokens};
 use rapidrtmp::config::{Config, ConfigError, ListenAddress, Loader, LogFormat};
-use rapidrtmp::control::{Control, ControlThread, LogWriter, StateDir, StateError, read_text};
+use rapidrtmp::control::{
+    CertificateError, CertificateSource, Control, ControlThread, LogWriter, StateDir, StateError, read_text,
+};
 use rapidrtmp::hls::numbering::StreamRecord;
 use rapidrtmp::media::StreamName;
 use rapidrtmp::metrics::Registry;
@@ -19,7 +21,9 @@ use rapidrtmp::secret::Secret;
 use rapidrtmp::shard::admission::Connections;
 use rapidrtmp::shard::serve::{Running, ServeOptions};
 use rapidrtmp::shard::service::Setup;
-use rapidrtmp::shard::{self, BoundListener, Plan, PreflightError, ShardEnded, StartError, preflight};
+use rapidrtmp::shard::{
+    self, BoundListener, Certificates, Plan, PreflightError, ShardEnded, StartError, TlsError, preflight,
+};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -44,6 +48,10 @@ pub enum Failure {
     Preflight(#[from] PreflightError),
     #[error("{what} {address}: {source}")]
     Bind { what: &'static str, address: String, source: std::io::Error },
+    #[error("https: {0}")]
+    Certificate(#[from] CertificateError),
+    #[error("https: {0}")]
+    Tls(#[from] TlsError),
     #[error("pages.hls_js_url: {0}")]
     Script(#[from] ScriptError),
     #[error(transparent)]
@@ -69,11 +77,17 @@ pub fn check(flags: &ServeFlags) -> Result<(), Failure> {
         eprintln!("rapidrtmp: warning: {warning}");
     }
     player(&config)?;
-    if !config.server.state_dir.is_empty() {
-        check_state_dir(&config)?;
-    }
+    let state = match config.server.state_dir.as_str() {
+        "" => None,
+        _ => Some(check_state_dir(&config)?),
+    };
     let plan = plan(&config);
-    for (key, address) in [("rtmp.addr", config.rtmp.addr), ("http.addr", config.http.addr)] {
+    let mut addresses = vec![("rtmp.addr", config.rtmp.addr), ("http.addr", config.http.addr)];
+    if !config.https.addr.is_off() {
+        Certificates::new(&CertificateSource::new(&config.https, state.as_ref()).look()?)?;
+        addresses.push(("https.addr", config.https.addr));
+    }
+    for (key, address) in addresses {
         match listeners(key, address, &plan) {
             // It may be the very server whose settings are checked.
             Err(Failure::Preflight(in_use @ PreflightError::AddressInUse { .. })) => {
@@ -87,7 +101,7 @@ pub fn check(flags: &ServeFlags) -> Result<(), Failure> {
 }
 
 /// What `serve` would read of the state directory, and no more: nothing is made in it that is kept.
-fn check_state_dir(config: &Config) -> Result<(), Failure> {
+fn check_state_dir(config: &Config) -> Result<StateDir, Failure> {
     let state = state_dir(&config.server.state_dir)?;
     match state.lock() {
         // It may be the very server whose settings are checked.
@@ -100,7 +114,7 @@ fn check_state_dir(config: &Config) -> Result<(), Failure> {
         state.secret()?;
     }
     records(Some(&state))?;
-    Ok(())
+    Ok(state)
 }
 
 /// `rapidrtmp token`
@@ -151,11 +165,12 @@ pub fn serve(flags: &ServeFlags) -> Result<(), Failure> {
     let plan = plan(&config);
     let (rtmp, rtmp_address) = listeners("rtmp.addr", config.rtmp.addr, &plan)?;
     let (http, http_address) = listeners("http.addr", config.http.addr, &plan)?;
+    let https = https(&config, state.as_ref(), &plan)?;
     let (secret, secret_is_fresh) = token_secret(&config, state.as_ref())?;
     let (admin_key, admin_key_is_fresh) = admin_key(&config)?;
     let records = records(state.as_ref())?;
 
-    let control = ControlThread::start(state).map_err(io("the control thread"))?;
+    let control = ControlThread::start(state.clone()).map_err(io("the control thread"))?;
     let log_lines_dropped = log_to(&control.handle(), &config);
     for warning in warnings {
         tracing::warn!("{warning}");
@@ -180,6 +195,7 @@ pub fn serve(flags: &ServeFlags) -> Result<(), Failure> {
         public_url: public_url.clone(),
         draining: AtomicBool::new(false),
         log_lines_dropped,
+        tls: https.as_ref().map(|https| Arc::clone(&https.tls)),
         connections: Connections::default(),
         streams_count: AtomicUsize::new(0),
         faults: None,
@@ -187,6 +203,9 @@ pub fn serve(flags: &ServeFlags) -> Result<(), Failure> {
     let shards_count = plan.shards_count;
     let config = Arc::new(config);
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(io("signals"))?;
+    let (https_address, https_kept_in) =
+        https.as_ref().map_or((None, None), |https| (Some(https.address), https.kept_in.clone()));
+    let https = https.map_or(Vec::new(), |https| https.start(&control.handle()));
     let running = shard::serve::start(ServeOptions {
         plan,
         config: Arc::clone(&config),
@@ -194,6 +213,7 @@ pub fn serve(flags: &ServeFlags) -> Result<(), Failure> {
         metrics,
         rtmp,
         http,
+        https,
         records,
     })?;
     let token = (!config.auth.open)
@@ -203,6 +223,8 @@ pub fn serve(flags: &ServeFlags) -> Result<(), Failure> {
     Banner {
         rtmp: rtmp_address,
         http: http_address,
+        https: https_address,
+        self_signed: config.https.self_signed.then_some(https_kept_in.as_deref()),
         public_url: &public_url,
         token: token.as_deref(),
         admin_key: admin_key_is_fresh.then(|| admin_key.expose()),
@@ -214,7 +236,7 @@ pub fn serve(flags: &ServeFlags) -> Result<(), Failure> {
     let outcome = {
         // It says goodbye before the others are asked to.
         let _demo = if flags.demo { Some(start_demo(rtmp_address, &tokens, &config)?) } else { None };
-        watch(&running, &mut signals, flags)
+        watch(&running, &mut signals, flags, &control.handle(), state.as_ref())
     };
     if outcome.is_ok() {
         running.drain();
@@ -227,7 +249,13 @@ pub fn serve(flags: &ServeFlags) -> Result<(), Failure> {
 }
 
 /// Until the process is told to end, or a shard does.
-fn watch(running: &Running, signals: &mut Signals, flags: &ServeFlags) -> Result<(), Failure> {
+fn watch(
+    running: &Running,
+    signals: &mut Signals,
+    flags: &ServeFlags,
+    control: &Control,
+    state: Option<&StateDir>,
+) -> Result<(), Failure> {
     loop {
         for signal in signals.pending() {
             if signal != SIGHUP {
@@ -239,6 +267,8 @@ fn watch(running: &Running, signals: &mut Signals, flags: &ServeFlags) -> Result
                     for warning in warnings {
                         tracing::warn!("{warning}");
                     }
+                    // Without HTTPS nobody watches them, and this is of no effect.
+                    control.reread(CertificateSource::new(&config.https, state));
                     running.reload(&Arc::new(config));
                     tracing::info!("settings were read again; latency keys apply to new sessions");
                 }
@@ -254,10 +284,6 @@ fn watch(running: &Running, signals: &mut Signals, flags: &ServeFlags) -> Result
 }
 
 fn load(flags: &ServeFlags) -> Result<(Config, Vec<String>), Failure> {
-    if flags.https.is_some() {
-        let text = "--https: this version has no TLS yet; put a TLS proxy before --http";
-        return Err(Failure::Text(text.into()));
-    }
     let mut loader = Loader::new();
     if let Some(path) = &flags.config {
         let name = path.display().to_string();
@@ -268,6 +294,7 @@ fn load(flags: &ServeFlags) -> Result<(Config, Vec<String>), Failure> {
     let given = [
         ("--rtmp", "rtmp.addr", &flags.rtmp),
         ("--http", "http.addr", &flags.http),
+        ("--https", "https.addr", &flags.https),
         ("--shards", "server.shards", &flags.shards),
         ("--latency", "hls.latency", &flags.latency),
     ];
@@ -307,6 +334,41 @@ fn listeners(
         }
     }
     Err(failure)
+}
+
+/// HTTPS before it is served.
+struct Https {
+    tls: Arc<shard::ServerConfig>,
+    certificates: Arc<Certificates>,
+    source: CertificateSource,
+    listeners: Vec<BoundListener>,
+    address: SocketAddr,
+    /// Where the certificate is that was made here.
+    kept_in: Option<String>,
+}
+
+/// HTTPS as the settings have it, if they do.
+fn https(config: &Config, state: Option<&StateDir>, plan: &Plan) -> Result<Option<Https>, Failure> {
+    if config.https.addr.is_off() {
+        return Ok(None);
+    }
+    let source = CertificateSource::new(&config.https, state);
+    let pems = source.read()?;
+    let certificates = Certificates::new(&pems)?;
+    let tls = certificates.server_config(false)?;
+    let (listeners, address) = listeners("https.addr", config.https.addr, plan)?;
+    let kept_in = pems.into_iter().next().filter(|_| state.is_some()).map(|pem| pem.name);
+    Ok(Some(Https { tls, certificates, source, listeners, address, kept_in }))
+}
+
+impl Https {
+    /// Has the certificates watched from now on; what is left is to be listened on.
+    fn start(self, control: &Control) -> Vec<BoundListener> {
+        let certificates = self.certificates;
+        let install = move |pems: &[_]| certificates.replace(pems).map_err(|error| error.to_string());
+        control.watch(self.source, Box::new(install));
+        self.listeners
+    }
 }
 
 fn player(config: &Config) -> Result<(PlayerScript, Option<bytes::Bytes>), Failure> {

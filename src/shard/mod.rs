@@ -6,9 +6,12 @@
 //! detached and end by themselves, and every shard has its 5 ms tick.
 
 pub mod admission;
+mod asking;
 pub mod audience;
 mod books;
 mod calls;
+pub mod certificates;
+mod connected;
 pub mod deadline;
 pub mod fault;
 pub mod handover;
@@ -27,9 +30,13 @@ mod slab;
 pub mod socket;
 mod status;
 pub mod streams;
+pub mod tls;
+mod tls_session;
+pub mod transport;
 pub mod viewer;
 
 pub use calls::publish_url;
+pub use certificates::{Certificates, ServerConfig, TlsError};
 pub use deadline::Deadline;
 pub use listener::{BoundListener, Listener, bind, bind_all};
 pub use mesh::{Mesh, MeshInbox, MeshSender, Origin, TrySendError, mesh};
@@ -38,6 +45,7 @@ pub use preflight::{PreflightError, Ready};
 pub use ring::Budget;
 pub use runtime::{Plan, Shard, ShardEnded, Shards, StartError, Stats, current_task, spawn_shards};
 pub use socket::Socket;
+pub use transport::Transport;
 
 #[cfg(test)]
 mod testing {

@@ -9,16 +9,21 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use rustls::ServerConfig;
+
+use super::connected::Connected;
 use super::publisher::Arriving;
 use super::service::{Message, Service, Setup};
 use super::streams::home_of;
+use super::tls::TlsSocket;
 use super::viewer::Viewer;
 use super::{
-    BoundListener, Listener, MeshInbox, MeshSender, Plan, Shard, ShardEnded, StartError, mesh, spawn_shards,
+    BoundListener, Listener, MeshInbox, MeshSender, Plan, Shard, ShardEnded, Socket, StartError, Transport,
+    mesh, spawn_shards,
 };
 use crate::config::Config;
 use crate::hls::numbering::StreamRecord;
-use crate::limits::MESH_QUEUE_MAX;
+use crate::limits::{MESH_QUEUE_MAX, TLS_HANDSHAKE_US_MAX};
 use crate::media::StreamName;
 use crate::metrics::{RefusedBecause, ShardMetrics};
 
@@ -36,6 +41,8 @@ pub struct ServeOptions {
     pub rtmp: Vec<BoundListener>,
     /// One HTTP listener a shard.
     pub http: Vec<BoundListener>,
+    /// One HTTPS listener a shard, or none at all; [`Setup::tls`] goes with them.
+    pub https: Vec<BoundListener>,
     /// Streams of before the restart.
     pub records: Vec<(StreamName, StreamRecord)>,
 }
@@ -53,6 +60,7 @@ pub struct Running {
 struct Share {
     rtmp: BoundListener,
     http: BoundListener,
+    https: Option<BoundListener>,
     metrics: ShardMetrics,
     records: HashMap<Box<str>, StreamRecord>,
 }
@@ -72,10 +80,13 @@ pub fn start(options: ServeOptions) -> Result<Running, StartError> {
     for (name, record) in options.records {
         records[home_of(&name, shards_count)].insert(name.as_str().into(), record);
     }
-    let listeners = options.rtmp.into_iter().zip(options.http);
+    let https = options.https.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
+    let listeners = options.rtmp.into_iter().zip(options.http).zip(https);
     let shares = listeners.zip(options.metrics).zip(records);
     let shares: Vec<_> = shares
-        .map(|(((rtmp, http), metrics), records)| Some(Share { rtmp, http, metrics, records }))
+        .map(|((((rtmp, http), https), metrics), records)| {
+            Some(Share { rtmp, http, https, metrics, records })
+        })
         .collect();
     let shares = Arc::new(Mutex::new(shares));
     let (config, setup) = (options.config, Arc::clone(&options.setup));
@@ -156,11 +167,15 @@ async fn serve(
 ) -> io::Result<()> {
     let rtmp = Listener::new(&shard, share.rtmp)?;
     let http = Listener::new(&shard, share.http)?;
+    let https = share.https.map(|https| Listener::new(&shard, https)).transpose()?;
     let service = Service::new(&shard, setup, config, share.metrics, sender, share.records);
     shard.spawn("inbox", Rc::clone(&service).run_inbox(inbox));
     shard.spawn("ticks", Rc::clone(&service).run_ticks());
     shard.spawn("rtmp listener", accept_rtmp(Rc::clone(&service), rtmp));
-    shard.spawn("http listener", accept_http(Rc::clone(&service), http));
+    shard.spawn("http listener", accept_http(Rc::clone(&service), http, None));
+    if let (Some(https), Some(tls)) = (https, service.setup.tls.clone()) {
+        shard.spawn("https listener", accept_http(Rc::clone(&service), https, Some(tls)));
+    }
     service.exited().await;
     Ok(())
 }
@@ -187,7 +202,7 @@ async fn accept_rtmp(service: Rc<Service>, mut listener: Listener) {
     }
 }
 
-async fn accept_http(service: Rc<Service>, mut listener: Listener) {
+async fn accept_http(service: Rc<Service>, mut listener: Listener, tls: Option<Arc<ServerConfig>>) {
     loop {
         let Some((socket, peer)) = accepted(&mut listener).await else { return };
         let limits = service.config().http.clone();
@@ -201,9 +216,40 @@ async fn accept_http(service: Rc<Service>, mut listener: Listener) {
         match place {
             Ok(place) => {
                 service.metrics.http_connections.inc();
-                service.shard.spawn("http", Viewer::new(Rc::clone(&service), socket, place).run());
+                match &tls {
+                    None => {
+                        let connected = Connected::new(Rc::clone(&service), place);
+                        service.shard.spawn("http", Viewer::new(Transport::Plain(socket), connected).run());
+                    }
+                    Some(tls) => {
+                        let tls = Arc::clone(tls);
+                        let connected = Connected::new(Rc::clone(&service), place);
+                        service.shard.spawn("https", serve_tls(socket, tls, connected));
+                    }
+                }
             }
             Err(refused) => count_refused(&service, refused),
+        }
+    }
+}
+
+async fn serve_tls(socket: Socket, tls: Arc<ServerConfig>, connected: Connected) {
+    let service = connected.service();
+    let metrics = &service.metrics;
+    socket.set_deadline(service.shard.monotonic_us() + TLS_HANDSHAKE_US_MAX);
+    match TlsSocket::accept(socket, tls, Rc::clone(&service.tls_buffers)).await {
+        Ok(socket) => {
+            metrics.tls_handshakes.inc();
+            if socket.is_resumed() {
+                metrics.tls_resumed.inc();
+            }
+            Viewer::new(Transport::Tls(Box::new(socket)), connected).run().await;
+        }
+        Err(error) => {
+            // Any scanner can make these, so they are no line in the log.
+            tracing::debug!("a TLS handshake failed: {error}");
+            metrics.tls_failures.inc();
+            connected.end(Ok(()));
         }
     }
 }

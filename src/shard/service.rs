@@ -19,6 +19,7 @@ use super::books::ShardBooks;
 use super::fault::{FaultAt, FaultHook};
 use super::handover::Handover;
 use super::streams::{Shared, Streams};
+use super::tls::TlsBuffers;
 use super::{MeshInbox, MeshSender, Origin, Shard};
 use crate::auth::{AdminKey, Backoff, Tokens};
 use crate::config::Config;
@@ -87,6 +88,8 @@ pub struct Setup {
     pub draining: AtomicBool,
     /// Lines that the log has dropped.
     pub log_lines_dropped: Arc<AtomicU64>,
+    /// How HTTPS is spoken, when it is.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
     /// Connections by address and in all.
     pub connections: Connections,
     /// Streams with a home on any shard.
@@ -107,6 +110,8 @@ pub struct Service {
     pub streams: Streams,
     /// Memory of parts.
     pub pool: RefCell<BufferPool>,
+    /// What its TLS connections encrypt and decrypt in.
+    pub tls_buffers: Rc<TlsBuffers>,
     /// Addresses that guessed tokens.
     pub backoff: RefCell<Backoff>,
     config: RefCell<Arc<Config>>,
@@ -142,6 +147,7 @@ impl Service {
             metrics,
             streams: Streams::default(),
             pool: RefCell::new(BufferPool::new(PART_POOL_IDLE_BYTES_MAX)),
+            tls_buffers: Rc::default(),
             backoff: RefCell::new(Backoff::new()),
             config: RefCell::new(config),
             mesh,

@@ -61,14 +61,20 @@ impl Socket {
     /// # Errors
     /// `TimedOut` when the deadline has passed, even if bytes are there; else those of `recv`.
     pub async fn recv<R>(&self, take: impl FnOnce(&[u8]) -> R) -> io::Result<R> {
-        let mut take = Some(take);
-        poll_fn(|context| {
-            if self.poll_deadline(context).is_ready() {
-                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-            }
-            self.registration.poll_call(Direction::Read, context, || self.read_now(&mut take))
-        })
-        .await
+        let mut take = Some(|bytes: &mut [u8]| take(bytes));
+        poll_fn(|context| self.poll_recv_in_place(context, &mut take)).await
+    }
+
+    /// As [`Self::recv`], for who works in the buffer itself; `take` is gone once it is ready without an error.
+    pub(super) fn poll_recv_in_place<R>(
+        &self,
+        context: &Context<'_>,
+        take: &mut Option<impl FnOnce(&mut [u8]) -> R>,
+    ) -> Poll<io::Result<R>> {
+        if self.poll_deadline(context).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        self.registration.poll_call(Direction::Read, context, || self.read_now(take))
     }
 
     /// As [`Self::recv`], without waiting: `None` when nothing is there.
@@ -76,11 +82,16 @@ impl Socket {
     /// # Errors
     /// Those of `recv`; the deadline is not looked at.
     pub fn try_recv<R>(&self, take: impl FnOnce(&[u8]) -> R) -> io::Result<Option<R>> {
+        self.try_recv_in_place(|bytes| take(bytes))
+    }
+
+    /// As [`Self::try_recv`], for who works in the buffer itself.
+    pub(super) fn try_recv_in_place<R>(&self, take: impl FnOnce(&mut [u8]) -> R) -> io::Result<Option<R>> {
         let mut take = Some(take);
         self.registration.try_call(Direction::Read, || self.read_now(&mut take))
     }
 
-    fn read_now<R>(&self, take: &mut Option<impl FnOnce(&[u8]) -> R>) -> io::Result<R> {
+    fn read_now<R>(&self, take: &mut Option<impl FnOnce(&mut [u8]) -> R>) -> io::Result<R> {
         let mut scratch = self.registration.set.scratch.borrow_mut();
         let received = (&self.socket).read(&mut scratch)?;
         // A full buffer may have left bytes behind; after the end, reading on tells it again.
@@ -89,7 +100,7 @@ impl Socket {
         }
         self.received_bytes.set(self.received_bytes.get() + received as u64);
         let take = take.take().expect("a read that succeeded ends the call");
-        Ok(take(&scratch[..received]))
+        Ok(take(&mut scratch[..received]))
     }
 
     /// Waits until there is something to read: bytes, the end, an error.
@@ -130,13 +141,15 @@ impl Socket {
     /// # Errors
     /// `TimedOut` when the deadline has passed; else those of `sendmsg` (EPIPE, ECONNRESET).
     pub async fn send(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        poll_fn(|context| {
-            if self.poll_deadline(context).is_ready() {
-                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-            }
-            self.registration.poll_call(Direction::Write, context, || self.send_now(slices))
-        })
-        .await
+        poll_fn(|context| self.poll_send(context, slices)).await
+    }
+
+    /// As [`Self::send`].
+    pub(super) fn poll_send(&self, context: &Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        if self.poll_deadline(context).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        self.registration.poll_call(Direction::Write, context, || self.send_now(slices))
     }
 
     /// As [`Self::send`], without waiting: `None` when the socket's buffer is full.
@@ -197,6 +210,11 @@ impl Socket {
     /// Ready when the socket's deadline has passed; else the task is woken then.
     pub fn poll_deadline(&self, context: &Context<'_>) -> Poll<()> {
         self.deadline.poll_expired(context)
+    }
+
+    /// The shard that it is on.
+    pub fn shard(&self) -> &Shard {
+        &self.shard
     }
 
     /// The peer's address.

@@ -1,6 +1,7 @@
 //! A small blocking HTTP/1.1 client of the tests' own: keep-alive, requests that are held open, and
 //! when each byte came.
 
+use super::tls::TlsSocket;
 use flate2::read::GzDecoder;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
@@ -11,13 +12,27 @@ const REPLY_WITHIN: Duration = Duration::from_secs(30);
 
 /// One connection, one request in flight.
 pub struct Client {
-    stream: TcpStream,
+    stream: Stream,
     host: String,
     /// Received and not yet part of a response.
     received: Vec<u8>,
     sent_at: Instant,
     first_byte_at: Option<Instant>,
     method: String,
+}
+
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsSocket>),
+}
+
+impl Stream {
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(stream) => &stream.sock,
+        }
+    }
 }
 
 /// A response and when it came.
@@ -40,14 +55,23 @@ impl Client {
         let addresses: Vec<SocketAddr> = address.to_socket_addrs()?.collect();
         let stream = TcpStream::connect(&addresses[..])?;
         stream.set_nodelay(true)?;
-        Ok(Self {
+        Ok(Self::on(Stream::Plain(stream), host))
+    }
+
+    /// On a connection under TLS.
+    pub fn over_tls(stream: TlsSocket) -> Self {
+        Self::on(Stream::Tls(Box::new(stream)), "localhost".to_owned())
+    }
+
+    fn on(stream: Stream, host: String) -> Self {
+        Self {
             stream,
             host,
             received: Vec::new(),
             sent_at: Instant::now(),
             first_byte_at: None,
             method: String::new(),
-        })
+        }
     }
 
     pub fn get(&mut self, target: &str) -> io::Result<Response> {
@@ -90,7 +114,10 @@ impl Client {
     pub fn send_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.sent_at = Instant::now();
         self.first_byte_at = None;
-        self.stream.write_all(bytes)
+        match &mut self.stream {
+            Stream::Plain(socket) => socket.write_all(bytes),
+            Stream::Tls(stream) => stream.write_all(bytes),
+        }
     }
 
     /// The response to what was sent last. [`io::ErrorKind::TimedOut`] leaves the request open.
@@ -194,9 +221,13 @@ impl Client {
         if left.is_zero() {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        self.stream.set_read_timeout(Some(left))?;
+        self.stream.socket().set_read_timeout(Some(left))?;
         let mut chunk = [0; 16 * 1024];
-        match self.stream.read(&mut chunk) {
+        let read = match &mut self.stream {
+            Stream::Plain(socket) => socket.read(&mut chunk),
+            Stream::Tls(stream) => stream.read(&mut chunk),
+        };
+        match read {
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(read) => {
                 self.first_byte_at.get_or_insert_with(Instant::now);

@@ -1,9 +1,13 @@
 //! The server's shards in this process, on ports of their own: for faults that no peer can cause.
 
+// Each test is a crate of its own and uses a part of this.
+#![allow(dead_code)]
+
 use crate::support::http::Client;
+use crate::support::tls::{Identity, client_config, connect};
 use rapidrtmp::auth::{AdminKey, Tokens};
 use rapidrtmp::config::Config;
-use rapidrtmp::control::ControlThread;
+use rapidrtmp::control::{ControlThread, Pem};
 use rapidrtmp::metrics::Registry;
 use rapidrtmp::pages::PlayerScript;
 use rapidrtmp::secret::Secret;
@@ -11,7 +15,7 @@ use rapidrtmp::shard::admission::Connections;
 use rapidrtmp::shard::fault::FaultHook;
 use rapidrtmp::shard::serve::{Running, ServeOptions, start};
 use rapidrtmp::shard::service::Setup;
-use rapidrtmp::shard::{Plan, bind_all};
+use rapidrtmp::shard::{Certificates, Plan, bind_all};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
@@ -22,6 +26,10 @@ pub struct InProcess {
     control: Option<ControlThread>,
     pub rtmp: SocketAddr,
     pub http: SocketAddr,
+    /// The same over TLS.
+    pub https: SocketAddr,
+    /// What it shows there.
+    pub identity: Identity,
 }
 
 impl InProcess {
@@ -29,8 +37,17 @@ impl InProcess {
     pub fn start(shards_count: usize, mut config: Config, faults: Option<FaultHook>) -> Self {
         config.auth.open = true;
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let (rtmp, http) = (bind_all(any, shards_count).unwrap(), bind_all(any, shards_count).unwrap());
-        let (rtmp_address, http_address) = (rtmp[0].local_addr().unwrap(), http[0].local_addr().unwrap());
+        let [rtmp, http, https] = [(); 3].map(|()| bind_all(any, shards_count).unwrap());
+        let [rtmp_address, http_address, https_address] =
+            [&rtmp, &http, &https].map(|listeners| listeners[0].local_addr().unwrap());
+        let identity = Identity::new(&["localhost"]);
+        let pem = Pem {
+            name: "chain".into(),
+            chain: identity.chain.clone(),
+            key_name: "key".into(),
+            key: identity.key.clone(),
+        };
+        let certificates = Certificates::new(&[pem]).expect("a certificate that does");
         let control = ControlThread::start(None).unwrap();
         let (registry, metrics) = Registry::new(shards_count);
         let setup = Setup {
@@ -45,6 +62,7 @@ impl InProcess {
             public_url: format!("rtmp://{rtmp_address}"),
             draining: AtomicBool::new(false),
             log_lines_dropped: Arc::default(),
+            tls: Some(certificates.server_config(config.http.http2).expect("TLS starts")),
             connections: Connections::default(),
             streams_count: AtomicUsize::new(0),
             faults,
@@ -56,6 +74,7 @@ impl InProcess {
             metrics,
             rtmp,
             http,
+            https,
             records: Vec::new(),
         });
         Self {
@@ -63,11 +82,19 @@ impl InProcess {
             control: Some(control),
             rtmp: rtmp_address,
             http: http_address,
+            https: https_address,
+            identity,
         }
     }
 
     pub fn client(&self) -> Client {
         Client::connect(self.http).expect("the server accepts a connection")
+    }
+
+    /// HTTP/1.1 over TLS.
+    pub fn tls_client(&self) -> Client {
+        let config = client_config(&[&self.identity], &["http/1.1"], &[&rustls::version::TLS13]);
+        Client::over_tls(connect(self.https, "localhost", &config).expect("a handshake"))
     }
 }
 

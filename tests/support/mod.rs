@@ -12,6 +12,7 @@ pub mod playlist;
 pub mod publisher;
 pub mod replay;
 pub mod server;
+pub mod tls;
 
 use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -24,6 +24,8 @@ pub struct Options {
     pub config: Option<String>,
     pub arguments: Vec<String>,
     pub environment: Vec<(String, String)>,
+    /// Files of the server's own directory, there before it starts.
+    pub files: Vec<(String, String)>,
 }
 
 impl Default for Options {
@@ -35,6 +37,7 @@ impl Default for Options {
             config: None,
             arguments: Vec::new(),
             environment: Vec::new(),
+            files: Vec::new(),
         }
     }
 }
@@ -48,6 +51,7 @@ pub struct Server {
     stderr: Collected,
     rtmp: SocketAddr,
     http: SocketAddr,
+    https: Option<SocketAddr>,
 }
 
 impl Server {
@@ -59,8 +63,16 @@ impl Server {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let directory = tempfile::tempdir().expect("a directory for the server's files");
         let (child, stdout, stderr) = spawn(options, &directory, any, any);
-        let mut server =
-            Self { options: options.clone(), directory, child, stdout, stderr, rtmp: any, http: any };
+        let mut server = Self {
+            options: options.clone(),
+            directory,
+            child,
+            stdout,
+            stderr,
+            rtmp: any,
+            http: any,
+            https: None,
+        };
         server.wait_until_ready();
         server
     }
@@ -71,6 +83,14 @@ impl Server {
 
     pub fn http(&self) -> SocketAddr {
         self.http
+    }
+
+    /// Where it speaks TLS; the options have asked for it.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn https(&self) -> SocketAddr {
+        self.https.expect("the server speaks TLS")
     }
 
     /// An empty directory of the server's own, for `state_dir` and the like.
@@ -140,10 +160,10 @@ impl Server {
             }
             self.stdout.text().lines().find_map(ready_line).map(Some)
         });
-        let Some(Some((rtmp, http))) = ready else {
+        let Some(Some((rtmp, http, https))) = ready else {
             panic!("the server is not ready; stdout:\n{}\nstderr:\n{}", self.stdout(), self.log());
         };
-        (self.rtmp, self.http) = (rtmp, http);
+        (self.rtmp, self.http, self.https) = (rtmp, http, https);
     }
 }
 
@@ -156,12 +176,13 @@ impl Drop for Server {
     }
 }
 
-/// The addresses in `ready rtmp=ADDRESS http=ADDRESS`.
-fn ready_line(line: &str) -> Option<(SocketAddr, SocketAddr)> {
+/// The addresses in `ready rtmp=ADDRESS http=ADDRESS [https=ADDRESS]`.
+fn ready_line(line: &str) -> Option<(SocketAddr, SocketAddr, Option<SocketAddr>)> {
     let mut words = line.strip_prefix("ready ")?.split(' ');
     let rtmp = words.next()?.strip_prefix("rtmp=")?.parse().ok()?;
     let http = words.next()?.strip_prefix("http=")?.parse().ok()?;
-    Some((rtmp, http))
+    let https = words.next().and_then(|word| word.strip_prefix("https=")?.parse().ok());
+    Some((rtmp, http, https))
 }
 
 fn spawn(
@@ -178,6 +199,9 @@ fn spawn(
     }
     if let Some(preset) = options.latency {
         command.args(["--latency", preset]);
+    }
+    for (name, text) in &options.files {
+        std::fs::write(directory.path().join(name), text).expect("writes a file");
     }
     if let Some(text) = &options.config {
         let path = directory.path().join("server.toml");
