@@ -1,5 +1,6 @@
 //! 200 viewers of one stream, each with a reload of video and audio and fetches of the hinted parts in
-//! flight as hls.js has them: what is allocated while their tasks are polled does not grow with them.
+//! flight as hls.js has them: what is allocated while their tasks are polled does not grow with them. Over TLS
+//! it is what rustls allocates for a record.
 //!
 //! A counting allocator tells by [`rapidrtmp::shard::current_task`] whose an allocation is. The
 //! viewers are a thread of this process, which is not counted; so are the waits for the ring, which cost a
@@ -14,6 +15,7 @@ mod support;
 
 use in_process::InProcess;
 use rapidrtmp::config::Config;
+use rapidrtmp::limits::TLS_RECORD_BYTES_MAX;
 use rapidrtmp::shard::current_task;
 use rtmp_publisher::Running;
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -29,13 +31,15 @@ const WARM_UP_ROUNDS: usize = 8;
 const ROUNDS: usize = 12;
 /// Allocations for each playlist of each part, whoever asks for it first: text, list, report.
 const RENDERING: u64 = 60;
+/// Bytes of a response's head, generously.
+const HEAD_BYTES_MAX: usize = 1024;
 
 static OF_VIEWERS: AtomicU64 = AtomicU64::new(0);
 
 struct Counting;
 
 fn count() {
-    if current_task() == Some("http") {
+    if matches!(current_task(), Some("http" | "https")) {
         OF_VIEWERS.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -70,9 +74,9 @@ struct Followed {
 }
 
 impl Followed {
-    fn new(server: &InProcess, path: String, viewers_count: usize) -> Self {
+    fn new(server: &InProcess, client: fn(&InProcess) -> Client, path: String, viewers_count: usize) -> Self {
         let held = playlist(&mut server.client(), &path);
-        let connect = || (0..viewers_count).map(|_| server.client()).collect();
+        let connect = || (0..viewers_count).map(|_| client(server)).collect();
         Self { path, held, reloads: connect(), fetches: connect() }
     }
 
@@ -87,16 +91,22 @@ impl Followed {
         self.fetches.iter_mut().for_each(|client| client.send("GET", &hint, &[], &[]).unwrap());
     }
 
-    fn receive(&mut self) {
+    /// Returns how many records the responses are over TLS, at most.
+    fn receive(&mut self) -> u64 {
         let within = Duration::from_secs(20);
+        let mut records_count = self.reloads.len();
         for client in &mut self.fetches {
-            assert_eq!(client.receive(within).unwrap().status, 200, "{}", self.path);
+            let response = client.receive(within).unwrap();
+            assert_eq!(response.status, 200, "{}", self.path);
+            records_count += (response.body.len() + HEAD_BYTES_MAX).div_ceil(TLS_RECORD_BYTES_MAX);
         }
         for client in &mut self.reloads {
             let response = client.receive(within).unwrap();
             assert_eq!(response.status, 200, "{}", self.path);
+            assert!(response.body.len() + HEAD_BYTES_MAX < TLS_RECORD_BYTES_MAX);
             self.held = parse_media(&response.text()).unwrap();
         }
+        records_count as u64
     }
 }
 
@@ -107,6 +117,24 @@ fn playlist(client: &mut Client, path: &str) -> Media {
 #[test]
 fn a_viewer_costs_no_allocation_for_a_part() {
     support::allow_open_files(4096);
+    let (requests, _, allocations) = allocations(InProcess::client);
+    assert!(allocations <= others(requests), "{allocations} for {requests} requests");
+    // One after the other: allocations are counted for the process.
+    let (requests, records, allocations) = self::allocations(InProcess::tls_client);
+    // rustls's own: one for a record that it encrypts, one for a request that it decrypts.
+    assert!(allocations <= others(requests) + requests + records, "{allocations} for {records} records");
+}
+
+/// What does not come from a single request: playlists that are rendered, and ring turns.
+fn others(requests: u64) -> u64 {
+    // Two playlists a round; a round may meet more than one part.
+    let rendered = ROUNDS as u64 * 2 * 2;
+    // A connection takes a ring turn of 4 allocations after every 64 requests.
+    rendered * RENDERING + requests / 64 * 4
+}
+
+/// Requests, records that their responses are over TLS, and allocations in the viewers' tasks.
+fn allocations(client: fn(&InProcess) -> Client) -> (u64, u64, u64) {
     let server = InProcess::start(1, Config::default(), None);
     let publisher = Running::start(server.rtmp, "counted");
     let path = "/live/counted/index.m3u8";
@@ -115,20 +143,19 @@ fn a_viewer_costs_no_allocation_for_a_part() {
     // Two connections for each of two renditions.
     let viewers_count = VIEWERS_COUNT / 2;
     let mut followed: Vec<_> =
-        paths.into_iter().map(|path| Followed::new(&server, path, viewers_count)).collect();
+        paths.into_iter().map(|path| Followed::new(&server, client, path, viewers_count)).collect();
+    let mut records = 0;
     for round in 0..WARM_UP_ROUNDS + ROUNDS {
         if round == WARM_UP_ROUNDS {
             OF_VIEWERS.store(0, Ordering::Relaxed);
+            records = 0;
         }
         followed.iter_mut().for_each(Followed::ask);
-        followed.iter_mut().for_each(Followed::receive);
+        records += followed.iter_mut().map(Followed::receive).sum::<u64>();
     }
     let allocations = OF_VIEWERS.load(Ordering::Relaxed);
     let requests = (ROUNDS * 2 * 2 * viewers_count) as u64;
-    // Two playlists a round; a round may meet more than one part.
-    let rendered = ROUNDS as u64 * 2 * 2;
-    eprintln!("{requests} requests: {allocations} allocations in the viewers' tasks");
-    // A connection takes a ring turn of 4 allocations after every 64 requests.
-    assert!(allocations <= rendered * RENDERING + requests / 64 * 4, "{allocations} for {requests} requests");
+    eprintln!("{requests} requests, {records} records: {allocations} allocations in the viewers' tasks");
     assert!(!publisher.has_ended());
+    (requests, records, allocations)
 }
