@@ -405,6 +405,39 @@ const _: () = assert!(RETAINED_SHRINK_PERCENT < 100);
 pub const RETAINED_PER_LISTED: u64 = 3;
 const _: () = assert!(RETAINED_PER_LISTED > 1);
 
+// HTTP/2 --------------------------------------------------------------------------------------
+
+/// Requests of one connection at once. A player has four or five open; a proxy shares one connection
+/// between many viewers, and Apple's profile asks for 100.
+pub const HTTP2_STREAMS_MAX: u32 = 256;
+/// Bytes of a request's fields, as HPACK counts them: 32 more for each field.
+pub const HTTP2_FIELDS_BYTES_MAX: u32 = (HTTP_HEAD_BYTES_MAX + 32 * HTTP_FIELDS_MAX) as u32;
+/// Bytes of a response that wait inside the HTTP/2 layer; shared, not copied.
+pub const HTTP2_STREAM_SEND_BYTES_MAX: usize = 128 * 1024;
+/// Bytes that a response hands over at once, before another one may have its turn.
+pub const HTTP2_TURN_BYTES_MAX: usize = 64 * 1024;
+const _: () = assert!(HTTP2_TURN_BYTES_MAX <= HTTP2_STREAM_SEND_BYTES_MAX);
+/// Microseconds between two looks of a response whose window is used up at what else holds it up.
+pub const HTTP2_WINDOW_LOOK_US: u64 = 100_000;
+const _: () = assert!(HTTP2_WINDOW_LOOK_US < HTTP_SEND_STALL_US_MAX);
+/// Bytes of frames that wait for the socket: one gathering send under TLS.
+pub const HTTP2_SEND_BYTES_MAX: usize = TLS_SEND_BYTES_MAX;
+/// Streams that the peer reset before anybody looked at their requests: a rapid reset ends there.
+pub const HTTP2_RESETS_PENDING_MAX: usize = 32;
+/// Requests that the peer may take back at once: a player that changes its level takes back two or three.
+pub const HTTP2_RESETS_BURST_MAX: u64 = 200;
+/// and how many a second in the long run.
+pub const HTTP2_RESETS_PER_S_MAX: u64 = 20;
+const _: () = assert!(HTTP2_RESETS_PER_S_MAX < HTTP2_RESETS_BURST_MAX);
+/// Bytes received that bring no request and no response forward: PING, SETTINGS. 7,000 PINGs at once,
+pub const HTTP2_IDLE_BYTES_BURST_MAX: u64 = 128 * 1024;
+/// and 900 a second in the long run.
+pub const HTTP2_IDLE_BYTES_PER_S_MAX: u64 = 16 * 1024;
+const _: () = assert!(HTTP2_IDLE_BYTES_PER_S_MAX < HTTP2_IDLE_BYTES_BURST_MAX);
+const _: () = assert!(HTTP_BODY_BYTES_MAX < HTTP2_IDLE_BYTES_BURST_MAX);
+/// Bytes sent that allow for one byte of WINDOW_UPDATE: clients send one of 13 bytes for each few KiB.
+pub const HTTP2_SENT_BYTES_PER_IDLE_BYTE: u64 = 64;
+
 // TLS -----------------------------------------------------------------------------------------
 
 /// Microseconds from accepting a connection to the end of its TLS handshake.

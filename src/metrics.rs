@@ -209,6 +209,7 @@ metrics! {
     http_connections: Counter = "HTTP connections accepted";
     http_disconnects: Counter = "HTTP connections ended";
     rtmp_errors: Labelled<EndedBecause> = "RTMP connections ended by an error";
+    http2_connections: Counter = "HTTP connections that speak HTTP/2";
     tls_handshakes: Counter = "TLS handshakes completed";
     tls_resumed: Counter = "TLS handshakes that a ticket or a session made short";
     tls_failures: Counter = "TLS handshakes that failed or were given up";

@@ -35,7 +35,7 @@ const ROWS: &[Row] = &[
     row(5, "api",     &["serde", "serde_json"]),
     row(5, "pages",   &["sha2"]),
     row(6, "control", &["rcgen", "tracing", "tracing_subscriber", "getrandom", "serde", "serde_json", "toml"]),
-    row(7, "shard",   &["glommio", "libc", "socket2", "prometheus_client", "getrandom", "rustls", "serde_json", "tracing"]),
+    row(7, "shard",   &["glommio", "libc", "socket2", "prometheus_client", "getrandom", "h2", "http", "rustls", "serde_json", "tokio", "tracing"]),
     row(8, "demo",    &["openh264", "getrandom", "tracing"]),
     row(9, "main",    &["clap", "signal_hook", "tracing", "tracing_subscriber", "getrandom", "serde_json"]),
 ];

@@ -355,7 +355,7 @@ fn https(config: &Config, state: Option<&StateDir>, plan: &Plan) -> Result<Optio
     let source = CertificateSource::new(&config.https, state);
     let pems = source.read()?;
     let certificates = Certificates::new(&pems)?;
-    let tls = certificates.server_config(false)?;
+    let tls = certificates.server_config(config.http.http2)?;
     let (listeners, address) = listeners("https.addr", config.https.addr, plan)?;
     let kept_in = pems.into_iter().next().filter(|_| state.is_some()).map(|pem| pem.name);
     Ok(Some(Https { tls, certificates, source, listeners, address, kept_in }))
@@ -430,7 +430,9 @@ fn mint(tokens: &Tokens, name: &StreamName, expires_in_s: u64) -> String {
 fn log_to(control: &Control, config: &Config) -> Arc<AtomicU64> {
     let writer = LogWriter::new(control.clone());
     let dropped = writer.dropped();
-    let filter = tracing_subscriber::EnvFilter::new(config.server.log_level.as_str());
+    // h2 would log a malformed path with its query, and a line for each stray PING.
+    let filter = format!("{},h2=off", config.server.log_level.as_str());
+    let filter = tracing_subscriber::EnvFilter::new(filter);
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
     match config.server.log_format {
         LogFormat::Text => {

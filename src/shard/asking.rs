@@ -42,6 +42,8 @@ pub enum Step {
     Respond(Head, Response),
     Wait(Head, Waiting),
     Call(Head, CallHere),
+    /// Not HTTP/1.1 at all.
+    Http2,
     /// Answer, then close: what follows cannot be told apart.
     Refuse(Response),
 }

@@ -15,6 +15,7 @@ mod connected;
 pub mod deadline;
 pub mod fault;
 pub mod handover;
+mod http2;
 pub mod listener;
 pub mod mesh;
 pub mod parked;

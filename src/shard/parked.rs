@@ -14,7 +14,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use super::{Shard, Socket};
+use super::{Deadline, Shard, Socket};
 use crate::limits::{WAKES_PER_LIST_MAX, WAKES_PER_TURN_MAX};
 
 /// Those who wait for one thing: the next part, or the next segment, of one rendition. A cheap clone.
@@ -57,12 +57,17 @@ impl Parked {
     /// Waits until the generation is no longer `seen`, the socket has something to read, or its deadline
     /// passes; the first that holds, in this order.
     pub fn park<'a>(&'a self, seen: u64, socket: &'a Socket) -> Park<'a> {
-        Park { parked: self, socket, seen, place: None, listens: true }
+        Park { parked: self, ends: Ends::Readable(socket), seen, place: None }
     }
 
     /// As [`Self::park`], but what the socket has to read stays there: for who holds enough already.
     pub fn park_deaf<'a>(&'a self, seen: u64, socket: &'a Socket) -> Park<'a> {
-        Park { listens: false, ..self.park(seen, socket) }
+        Park { parked: self, ends: Ends::Deadline(socket.deadline()), seen, place: None }
+    }
+
+    /// Waits until the generation is no longer `seen` or the deadline passes.
+    pub fn park_until<'a>(&'a self, seen: u64, deadline: &'a Deadline) -> Park<'a> {
+        Park { parked: self, ends: Ends::Deadline(deadline), seen, place: None }
     }
 
     /// Raises the generation and leaves those who wait to the landing task. Costs the same for any crowd.
@@ -89,12 +94,18 @@ impl Parked {
 /// The future of [`Parked::park`].
 pub struct Park<'a> {
     parked: &'a Parked,
-    socket: &'a Socket,
+    ends: Ends<'a>,
     seen: u64,
-    /// Whether something to read ends it.
-    listens: bool,
     /// Where the waker stands, and in which generation's list.
     place: Option<(u64, usize)>,
+}
+
+/// What else ends a wait.
+enum Ends<'a> {
+    /// Something to read, and the socket's deadline.
+    Readable(&'a Socket),
+    /// This alone.
+    Deadline(&'a Deadline),
 }
 
 impl Future for Park<'_> {
@@ -104,10 +115,16 @@ impl Future for Park<'_> {
         if self.parked.generation() != self.seen {
             return Poll::Ready(Woken::Landed);
         }
-        if self.listens && self.socket.poll_readable(context).is_ready() {
-            return Poll::Ready(Woken::Readable);
-        }
-        if self.socket.poll_deadline(context).is_ready() {
+        let deadline = match self.ends {
+            Ends::Readable(socket) => {
+                if socket.poll_readable(context).is_ready() {
+                    return Poll::Ready(Woken::Readable);
+                }
+                socket.deadline()
+            }
+            Ends::Deadline(deadline) => deadline,
+        };
+        if deadline.poll_expired(context).is_ready() {
             return Poll::Ready(Woken::Expired);
         }
         let mut waiting = self.parked.waiting.borrow_mut();

@@ -11,7 +11,9 @@ use std::thread::JoinHandle;
 
 use rustls::ServerConfig;
 
+use super::certificates::ALPN_HTTP2;
 use super::connected::Connected;
+use super::http2;
 use super::publisher::Arriving;
 use super::service::{Message, Service, Setup};
 use super::streams::home_of;
@@ -243,7 +245,12 @@ async fn serve_tls(socket: Socket, tls: Arc<ServerConfig>, connected: Connected)
             if socket.is_resumed() {
                 metrics.tls_resumed.inc();
             }
-            Viewer::new(Transport::Tls(Box::new(socket)), connected).run().await;
+            let is_http2 = socket.is_protocol(ALPN_HTTP2);
+            let transport = Transport::Tls(Box::new(socket));
+            match is_http2 {
+                true => Box::pin(http2::serve(transport, Vec::new(), connected)).await,
+                false => Viewer::new(transport, connected).run().await,
+            }
         }
         Err(error) => {
             // Any scanner can make these, so they are no line in the log.

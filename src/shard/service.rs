@@ -20,7 +20,7 @@ use super::fault::{FaultAt, FaultHook};
 use super::handover::Handover;
 use super::streams::{Shared, Streams};
 use super::tls::TlsBuffers;
-use super::{MeshInbox, MeshSender, Origin, Shard};
+use super::{MeshInbox, MeshSender, Origin, Parked, Shard};
 use crate::auth::{AdminKey, Backoff, Tokens};
 use crate::config::Config;
 use crate::control::Control;
@@ -114,6 +114,10 @@ pub struct Service {
     pub tls_buffers: Rc<TlsBuffers>,
     /// Addresses that guessed tokens.
     pub backoff: RefCell<Backoff>,
+    /// Memory in which its HTTP/2 connections gather frames.
+    pub http2_spare: Rc<RefCell<Vec<u8>>>,
+    /// Lands when the server begins to end.
+    pub drains: Parked,
     config: RefCell<Arc<Config>>,
     mesh: MeshSender<Message>,
     records: RefCell<HashMap<Box<str>, StreamRecord>>,
@@ -149,6 +153,8 @@ impl Service {
             pool: RefCell::new(BufferPool::new(PART_POOL_IDLE_BYTES_MAX)),
             tls_buffers: Rc::default(),
             backoff: RefCell::new(Backoff::new()),
+            http2_spare: Rc::default(),
+            drains: Parked::new(shard),
             config: RefCell::new(config),
             mesh,
             records: RefCell::new(records),
@@ -267,7 +273,10 @@ impl Service {
                 self.stop_here(&name);
             }
             Message::Reload(config) => self.reload(config),
-            Message::Drain => self.drain(),
+            Message::Drain => {
+                self.drain();
+                self.drains.land();
+            }
             Message::Exit => {
                 self.exiting.set(true);
                 self.exit.set(0);

@@ -212,6 +212,11 @@ impl Socket {
         self.deadline.poll_expired(context)
     }
 
+    /// The deadline of its waits.
+    pub(super) fn deadline(&self) -> &Deadline {
+        &self.deadline
+    }
+
     /// The shard that it is on.
     pub fn shard(&self) -> &Shard {
         &self.shard

@@ -48,6 +48,21 @@ impl Transport {
         }
     }
 
+    /// One read; `None` when it brought nothing that is the caller's. `take` is gone once it is `Some`.
+    pub(super) fn poll_recv<R>(
+        &self,
+        context: &Context<'_>,
+        take: &mut Option<impl FnOnce(&[u8]) -> R>,
+    ) -> Poll<io::Result<Option<R>>> {
+        match self {
+            Self::Plain(socket) => {
+                let mut read = Some(|bytes: &mut [u8]| take.take().map(|take| take(bytes)));
+                socket.poll_recv_in_place(context, &mut read)
+            }
+            Self::Tls(tls) => tls.poll_recv(context, take),
+        }
+    }
+
     /// As [`Socket::try_send`]; what was taken may not all be sent, see [`Self::unsent_bytes`].
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 use super::asking::{Asker, Head, Step, Waiting};
 use super::calls::{self, CallHere};
 use super::connected::{Connected, End};
+use super::http2;
 use super::service::Service;
 use super::{Budget, Transport, Woken};
 use crate::api;
@@ -27,13 +28,21 @@ pub struct Viewer {
     connected: Connected,
     /// Received behind the request that is being answered, or the beginning of one; nothing otherwise.
     received: Vec<u8>,
+    /// Nothing has been answered yet, so that it may turn out to be HTTP/2.
+    is_new: bool,
+}
+
+/// What comes after the last response of HTTP/1.1.
+enum Next {
+    Nothing,
+    Http2,
 }
 
 impl Viewer {
     /// An accepted connection.
     pub fn new(transport: Transport, connected: Connected) -> Self {
         let asker = Asker::new(Rc::clone(connected.service()));
-        Self { asker, transport, connected, received: Vec::new() }
+        Self { asker, transport, connected, received: Vec::new(), is_new: true }
     }
 
     fn service(&self) -> &Rc<Service> {
@@ -42,14 +51,19 @@ impl Viewer {
 
     /// Serves it to its end.
     pub async fn run(mut self) {
-        let end = self.serve().await;
-        self.connected.end(end);
+        match self.serve().await {
+            // Boxed: it is the larger of the two, and this is the task of every connection.
+            Ok(Next::Http2) => Box::pin(http2::serve(self.transport, self.received, self.connected)).await,
+            Ok(Next::Nothing) => self.connected.end(Ok(())),
+            Err(end) => self.connected.end(Err(end)),
+        }
     }
 
-    async fn serve(&mut self) -> Result<(), End> {
+    async fn serve(&mut self) -> Result<Next, End> {
         let mut budget = self.service().shard.budget();
         loop {
             let (head, response) = match self.next_request().await? {
+                Step::Http2 => return Ok(Next::Http2),
                 Step::Respond(head, response) => (head, response),
                 Step::Wait(head, mut waiting) => {
                     let response = self.wait(&mut waiting, &mut budget).await?;
@@ -74,8 +88,9 @@ impl Viewer {
             self.send(head, &response, keep_alive, &mut budget).await?;
             if !keep_alive {
                 self.transport.close().await;
-                return Ok(());
+                return Ok(Next::Nothing);
             }
+            self.is_new = false;
             budget.spend_request().await;
         }
     }
@@ -131,6 +146,13 @@ impl Viewer {
     /// Reads one request from received bytes, `None` when its head goes on; also returns how many bytes it
     /// took.
     fn read(&self, bytes: &[u8]) -> (Option<Step>, usize) {
+        if self.is_new && self.service().config().http.http2 {
+            match http::is_http2(bytes) {
+                Some(true) => return (Some(Step::Http2), 0),
+                Some(false) => {}
+                None => return (None, 0),
+            }
+        }
         match http::parse(bytes) {
             Parsed::Partial => (None, 0),
             Parsed::Refused(refusal) => {

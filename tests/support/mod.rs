@@ -7,6 +7,7 @@
 
 pub mod encoder;
 pub mod http;
+pub mod http2;
 pub mod mp4;
 pub mod playlist;
 pub mod publisher;

@@ -1,0 +1,239 @@
+//! HTTP/2 on a viewer's connection (RFC 9113): h2 does the frames, one task drives it, and every request is
+//! a task that asks the shard's streams as HTTP/1.1 does.
+
+mod flood;
+mod request;
+mod turns;
+mod wire;
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use h2::server::{Connection, SendResponse};
+use h2::{Reason, RecvStream};
+
+use super::asking::Asker;
+use super::connected::{Connected, End};
+use super::{Transport, Woken};
+use crate::limits::{
+    HTTP_CLOSE_US, HTTP_HEAD_US_MAX, HTTP2_FIELDS_BYTES_MAX, HTTP2_RESETS_PENDING_MAX,
+    HTTP2_STREAM_SEND_BYTES_MAX, HTTP2_STREAMS_MAX,
+};
+use crate::metrics::EndedBecause;
+use flood::Flood;
+use turns::Turns;
+use wire::Wire;
+
+/// What the tasks of one connection share.
+struct Shared {
+    asker: Asker,
+    wire: Wire,
+    turns: Turns,
+    flood: RefCell<Flood>,
+    /// Requests that are being answered.
+    requests_count: Cell<usize>,
+    /// Wakes the connection's own task.
+    waker: RefCell<Option<Waker>>,
+}
+
+/// What makes the connection's task go on.
+#[expect(clippy::large_enum_variant, reason = "moved once; a box would be an allocation a request")]
+enum Event {
+    Request(http::Request<RecvStream>, SendResponse<Bytes>),
+    /// The shard's ring is to have its turn.
+    Turn,
+    /// The deadline has passed.
+    Expired,
+    /// The server begins to end.
+    Drain,
+    /// The peer floods us.
+    Flooded,
+    /// h2 has come to its end.
+    Ended(Result<(), h2::Error>),
+}
+
+/// Serves a connection to its end. `received` is what was read of it already.
+pub(super) async fn serve(transport: Transport, received: Vec<u8>, connected: Connected) {
+    let service = Rc::clone(connected.service());
+    service.metrics.http2_connections.inc();
+    let shared = Rc::new(Shared {
+        asker: Asker::new(Rc::clone(&service)),
+        wire: Wire::new(transport, received, Rc::clone(&service.http2_spare)),
+        turns: Turns::default(),
+        flood: RefCell::new(Flood::new(service.shard.monotonic_us())),
+        requests_count: Cell::new(0),
+        waker: RefCell::default(),
+    });
+    let end = shared.serve().await;
+    // Requests that are left see that the connection is gone, and end.
+    connected.end(end);
+}
+
+impl Shared {
+    async fn serve(self: &Rc<Self>) -> Result<(), End> {
+        let shard = &self.asker.service.shard;
+        let socket = self.wire.transport().socket();
+        socket.set_deadline(shard.monotonic_us() + HTTP_HEAD_US_MAX);
+        let mut connection = self.shake_hands().await?;
+        let drains = self.asker.service.drains.clone();
+        let never = shard.deadline();
+        let mut drain = drains.park_until(0, &never);
+        let mut budget = shard.budget();
+        // Once we have said that we go away: until when that may take.
+        let mut closing_us = None;
+        loop {
+            socket.set_deadline(self.deadline_us(closing_us));
+            let is_closing = closing_us.is_some();
+            let event = poll_fn(|context| {
+                if !is_closing
+                    && matches!(std::pin::Pin::new(&mut drain).poll(context), Poll::Ready(Woken::Landed))
+                {
+                    return Poll::Ready(Event::Drain);
+                }
+                let polled = self.poll(&mut connection, context);
+                if polled.is_pending() {
+                    // As it is now: the socket may have become full, or the last request ended.
+                    socket.set_deadline(self.deadline_us(closing_us));
+                }
+                polled
+            });
+            match event.await {
+                Event::Request(request, respond) => {
+                    self.flood.borrow_mut().request(self.wire.received_bytes());
+                    self.requests_count.set(self.requests_count.get() + 1);
+                    shard.spawn("http2", request::serve(Rc::clone(self), request, respond));
+                    budget.spend_request().await;
+                }
+                Event::Turn => {
+                    shard.ring_turn().await;
+                    self.wire.turn_taken();
+                }
+                Event::Drain => {
+                    closing_us = Some(shard.monotonic_us() + HTTP_CLOSE_US);
+                    connection.graceful_shutdown();
+                }
+                Event::Expired if self.wire.is_owing() => return Err(End::Because(EndedBecause::SlowReader)),
+                Event::Expired if is_closing => return Ok(()),
+                Event::Expired => {
+                    closing_us = Some(shard.monotonic_us() + HTTP_CLOSE_US);
+                    connection.graceful_shutdown();
+                }
+                Event::Flooded => {
+                    closing_us = Some(shard.monotonic_us() + HTTP_CLOSE_US);
+                    self.flood.borrow_mut().forget();
+                    self.asker.service.metrics.http_errors.of(EndedBecause::Bound).inc();
+                    connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                }
+                Event::Ended(ended) => {
+                    socket.set_deadline(shard.monotonic_us() + HTTP_CLOSE_US);
+                    let sent = poll_fn(|context| self.wire.poll_send(context)).await;
+                    if sent.is_ok() {
+                        self.wire.transport().close().await;
+                    }
+                    return ended.map_err(|error| end_of(&error));
+                }
+            }
+        }
+    }
+
+    async fn shake_hands(&self) -> Result<Connection<Wire, Bytes>, End> {
+        let mut builder = h2::server::Builder::new();
+        builder
+            .max_concurrent_streams(HTTP2_STREAMS_MAX)
+            .max_header_list_size(HTTP2_FIELDS_BYTES_MAX)
+            .max_pending_accept_reset_streams(HTTP2_RESETS_PENDING_MAX)
+            .max_send_buffer_size(HTTP2_STREAM_SEND_BYTES_MAX);
+        let mut handshake = builder.handshake(self.wire.clone());
+        loop {
+            let shaken = poll_fn(|context| {
+                let shaken = std::pin::Pin::new(&mut handshake).poll(context);
+                // Its own SETTINGS need not wait for the peer's.
+                match self.wire.poll_send(context) {
+                    Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(End::from(error)))),
+                    Poll::Ready(Ok(())) | Poll::Pending => {}
+                }
+                match shaken {
+                    Poll::Ready(shaken) => Poll::Ready(Some(shaken.map_err(|error| end_of(&error)))),
+                    Poll::Pending if self.wire.is_turn_spent() => Poll::Ready(None),
+                    Poll::Pending => Poll::Pending,
+                }
+            });
+            match shaken.await {
+                Some(shaken) => return shaken,
+                None => {
+                    self.asker.service.shard.ring_turn().await;
+                    self.wire.turn_taken();
+                }
+            }
+        }
+    }
+
+    fn poll(&self, connection: &mut Connection<Wire, Bytes>, context: &mut Context<'_>) -> Poll<Event> {
+        if self.wire.transport().socket().poll_deadline(context).is_ready() {
+            return Poll::Ready(Event::Expired);
+        }
+        let accepted = connection.poll_accept(context);
+        if let Poll::Ready(Some(Ok((request, respond)))) = accepted {
+            return Poll::Ready(Event::Request(request, respond));
+        }
+        // All frames that this and the requests before it have brought about, in one send.
+        let sent = self.wire.poll_send(context);
+        if let Poll::Ready(Err(_)) = sent {
+            return Poll::Ready(Event::Ended(Ok(())));
+        }
+        match accepted {
+            Poll::Ready(Some(Err(error))) => return Poll::Ready(Event::Ended(Err(error))),
+            Poll::Ready(_) => return Poll::Ready(Event::Ended(Ok(()))),
+            Poll::Pending => {}
+        }
+        if sent.is_ready() {
+            self.turns.settle();
+        }
+        let (socket, received) = (self.wire.transport().socket(), self.wire.received_bytes());
+        if self.flood.borrow_mut().is_flooded(received, socket.sent_bytes(), socket.shard().monotonic_us()) {
+            return Poll::Ready(Event::Flooded);
+        }
+        if self.wire.is_turn_spent() {
+            return Poll::Ready(Event::Turn);
+        }
+        let replaced = self.waker.borrow_mut().replace(context.waker().clone());
+        drop(replaced);
+        Poll::Pending
+    }
+
+    /// When this connection is given up as it is now. A request that waits for media is not idle.
+    fn deadline_us(&self, closing_us: Option<u64>) -> u64 {
+        let closing_us = closing_us.unwrap_or(u64::MAX);
+        if let Some(stalled_us) = self.wire.stalled_us() {
+            return stalled_us.min(closing_us);
+        }
+        if self.requests_count.get() > 0 || closing_us < u64::MAX {
+            return closing_us;
+        }
+        let service = &self.asker.service;
+        service.shard.monotonic_us() + u64::from(service.config().http.idle_timeout_s) * 1_000_000
+    }
+
+    /// Has the connection's task look again.
+    fn wake(&self) {
+        let waker = self.waker.borrow_mut().take();
+        waker.into_iter().for_each(Waker::wake);
+    }
+}
+
+fn end_of(error: &h2::Error) -> End {
+    if let Some(error) = error.get_io() {
+        return End::from(std::io::Error::from(error.kind()));
+    }
+    match error.reason() {
+        Some(Reason::NO_ERROR | Reason::CANCEL) => End::Closed,
+        // It was counted when it was sent.
+        Some(Reason::ENHANCE_YOUR_CALM) if error.is_go_away() && !error.is_remote() => {
+            End::Because(EndedBecause::Bound)
+        }
+        _ => End::Because(EndedBecause::Protocol),
+    }
+}

@@ -1,0 +1,301 @@
+//! One request over HTTP/2, from its fields to the last byte of its response.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream, SendStream};
+use http::{HeaderName, HeaderValue, StatusCode};
+
+use super::Shared;
+use crate::api;
+use crate::http::{Method, Refusal, Request, Response, Version};
+use crate::limits::{
+    HTTP_BODY_BYTES_MAX, HTTP_HEAD_US_MAX, HTTP_SEND_BYTES_PER_S_MIN, HTTP_SEND_STALL_US_MAX,
+    HTTP2_TURN_BYTES_MAX, HTTP2_WINDOW_LOOK_US,
+};
+use crate::metrics::EndedBecause;
+use crate::shard::asking::{Head, Step, Waiting};
+use crate::shard::calls::{self, CallHere};
+use crate::shard::{Deadline, Woken};
+
+/// Urgency of who says nothing (RFC 9218, section 4.1).
+const URGENCY_DEFAULT: u8 = 3;
+
+/// Why a request ends before its response.
+enum Cut {
+    /// The peer has taken it back, or is gone.
+    Reset,
+    /// The connection or stream no longer works.
+    Gone,
+    /// The peer is too slow with its body, or with ours.
+    Slow(EndedBecause),
+}
+
+/// A request in progress.
+struct Answering {
+    shared: Rc<Shared>,
+    respond: SendResponse<Bytes>,
+    deadline: Deadline,
+}
+
+/// Answers a request.
+pub(super) async fn serve(
+    shared: Rc<Shared>,
+    request: http::Request<RecvStream>,
+    respond: SendResponse<Bytes>,
+) {
+    let deadline = shared.asker.service.shard.deadline();
+    let mut answering = Answering { shared, respond, deadline };
+    match answering.answer(request).await {
+        Ok(()) | Err(Cut::Gone) => {}
+        Err(Cut::Reset) => answering.shared.flood.borrow_mut().reset(),
+        Err(Cut::Slow(because)) => {
+            answering.shared.asker.service.metrics.http_errors.of(because).inc();
+            answering.respond.send_reset(Reason::CANCEL);
+        }
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.shared.requests_count.set(self.shared.requests_count.get() - 1);
+        // The connection may be idle from now on, or flooded.
+        self.shared.wake();
+    }
+}
+
+impl Answering {
+    async fn answer(&mut self, request: http::Request<RecvStream>) -> Result<(), Cut> {
+        let (parts, body) = request.into_parts();
+        let urgency = parts.headers.get("priority").and_then(|value| urgency_of(value.as_bytes()));
+        let step = self.route(&parts);
+        drop(parts);
+        let (head, response) = match step {
+            Step::Respond(head, response) => (head, response),
+            Step::Wait(head, mut waiting) => {
+                let response = self.wait(&mut waiting).await?;
+                (head, waiting.finish(head, response))
+            }
+            Step::Call(head, call) => {
+                let body = self.body(&call, body).await?;
+                let service = &self.shared.asker.service;
+                (
+                    head,
+                    match body {
+                        Ok(body) => calls::perform(service, call, &body),
+                        // Only calls have bodies.
+                        Err(refusal) => api::failure(refusal.status(), &refusal.to_string()),
+                    },
+                )
+            }
+            Step::Refuse(response) => (GET, response),
+            Step::Http2 => return Err(Cut::Gone),
+        };
+        self.send(head, &response, urgency.unwrap_or(URGENCY_DEFAULT)).await
+    }
+
+    /// The same as for HTTP/1.1, from the same fields.
+    fn route(&self, parts: &http::request::Parts) -> Step {
+        let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
+        let refused = |refusal: Refusal| {
+            Step::Refuse(match api::owns(target) {
+                true => api::failure(refusal.status(), &refusal.to_string()),
+                false => Response::refused(refusal),
+            })
+        };
+        let method = match parts.method.as_str() {
+            "GET" => Method::Get,
+            "HEAD" => Method::Head,
+            "POST" => Method::Post,
+            "OPTIONS" => Method::Options,
+            _ => return refused(Refusal::Method),
+        };
+        // RFC 9113, 8.3.1: :authority goes before Host.
+        let authority = parts.uri.authority().map(|authority| ("host", authority.as_str().as_bytes()));
+        let fields = parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+        let fields = fields.filter(|(name, _)| authority.is_none() || *name != "host").chain(authority);
+        match Request::from_fields(method, Version::Http2, target, fields) {
+            Ok(request) => self.shared.asker.route(&request),
+            Err(refusal) => refused(refusal),
+        }
+    }
+
+    /// Waits in the stream's list until it has an answer, the request is taken back, or the time is over.
+    async fn wait(&mut self, waiting: &mut Waiting) -> Result<Response, Cut> {
+        let Self { shared, respond, deadline } = self;
+        let began_us = shared.asker.service.shard.monotonic_us();
+        let response = loop {
+            deadline.set(began_us + waiting.wait.wait_ms_max * 1000);
+            let parked = waiting.parked();
+            let mut park = parked.park_until(waiting.seen, deadline);
+            let woken = poll_fn(|context| match respond.poll_reset(context) {
+                Poll::Ready(_) => Poll::Ready(Err(Cut::Reset)),
+                Poll::Pending => Pin::new(&mut park).poll(context).map(Ok),
+            });
+            if woken.await? == Woken::Expired {
+                break shared.asker.expire(waiting);
+            }
+            if let Some(response) = shared.asker.ask_again(waiting) {
+                break response;
+            }
+        };
+        shared.asker.count_wait(began_us);
+        Ok(response)
+    }
+
+    /// The body of a call, however long it says that it is.
+    async fn body(&mut self, call: &CallHere, mut body: RecvStream) -> Result<Result<Vec<u8>, Refusal>, Cut> {
+        if call.expects_continue {
+            let leave =
+                http::Response::builder().status(StatusCode::CONTINUE).body(()).map_err(|_| Cut::Gone)?;
+            self.respond.send_informational(leave).map_err(|_| Cut::Gone)?;
+        }
+        self.deadline.set(self.shared.asker.service.shard.monotonic_us() + HTTP_HEAD_US_MAX);
+        let mut received = Vec::new();
+        loop {
+            let piece = poll_fn(|context| match self.deadline.poll_expired(context) {
+                Poll::Ready(()) => Poll::Ready(Err(Cut::Slow(EndedBecause::Timeout))),
+                Poll::Pending => body.poll_data(context).map(Ok),
+            });
+            match piece.await? {
+                None => return Ok(Ok(received)),
+                Some(Err(_)) => return Err(Cut::Reset),
+                Some(Ok(piece)) => {
+                    if (received.len() + piece.len()) as u64 > HTTP_BODY_BYTES_MAX {
+                        return Ok(Err(Refusal::BodyTooLarge));
+                    }
+                    received.extend_from_slice(&piece);
+                    // A peer that is gone needs no window.
+                    let _ = body.flow_control().release_capacity(piece.len());
+                }
+            }
+        }
+    }
+
+    async fn send(&mut self, head: Head, response: &Response, urgency: u8) -> Result<(), Cut> {
+        let payload = response.payload(head.method);
+        let payload_bytes: usize = payload.iter().map(Bytes::len).sum();
+        self.shared.asker.count_response(response, payload_bytes);
+        let fields = self.fields(response)?;
+        let sent = self.respond.send_response(fields, payload_bytes == 0).map_err(|_| Cut::Reset)?;
+        if payload_bytes == 0 {
+            return Ok(());
+        }
+        let rank = (response.urgency.unwrap_or(URGENCY_DEFAULT), urgency, sent.stream_id().as_u32());
+        self.send_payload(sent, payload, payload_bytes, rank).await
+    }
+
+    async fn send_payload(
+        &mut self,
+        mut stream: SendStream<Bytes>,
+        payload: &[Bytes],
+        payload_bytes: usize,
+        rank: super::turns::Rank,
+    ) -> Result<(), Cut> {
+        let shared = Rc::clone(&self.shared);
+        let shard = &shared.asker.service.shard;
+        let turn = shared.turns.enter(rank);
+        let held_up_us_max =
+            HTTP_SEND_STALL_US_MAX + payload_bytes as u64 * 1_000_000 / HTTP_SEND_BYTES_PER_S_MIN;
+        // Times without window, since the last progress and in all.
+        let (mut left, mut stalled_us, mut held_up_us) = (payload_bytes, 0, 0);
+        for piece in payload.iter().filter(|piece| !piece.is_empty()) {
+            let mut piece = piece.clone();
+            while !piece.is_empty() {
+                poll_fn(|context| match stream.poll_reset(context) {
+                    Poll::Ready(_) => Poll::Ready(Err(Cut::Reset)),
+                    Poll::Pending => turn.poll(context).map(Ok),
+                })
+                .await?;
+                stream.reserve_capacity(piece.len().min(HTTP2_TURN_BYTES_MAX));
+                if stream.capacity() == 0 {
+                    let (from_us, is_full) = (shard.monotonic_us(), shared.wire.is_owing());
+                    turn.wait(true);
+                    self.deadline.set(from_us + HTTP2_WINDOW_LOOK_US);
+                    let is_open = self.has_capacity(&mut stream).await?;
+                    turn.wait(false);
+                    // While the socket is full the connection's own deadline holds.
+                    let waited_us = if is_full { 0 } else { shard.monotonic_us() - from_us };
+                    held_up_us += waited_us;
+                    stalled_us = if is_open { 0 } else { stalled_us + waited_us };
+                    if stalled_us > HTTP_SEND_STALL_US_MAX || held_up_us > held_up_us_max {
+                        return Err(Cut::Slow(EndedBecause::SlowReader));
+                    }
+                    continue;
+                }
+                let now = piece.split_to(piece.len().min(stream.capacity()).min(HTTP2_TURN_BYTES_MAX));
+                left -= now.len();
+                stream.send_data(now, left == 0).map_err(|_| Cut::Reset)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until the peer, or the socket, takes more; false when the deadline passed before.
+    async fn has_capacity(&mut self, stream: &mut SendStream<Bytes>) -> Result<bool, Cut> {
+        poll_fn(|context| {
+            if stream.poll_reset(context).is_ready() {
+                return Poll::Ready(Err(Cut::Reset));
+            }
+            match stream.poll_capacity(context) {
+                Poll::Ready(Some(Ok(_))) => return Poll::Ready(Ok(true)),
+                Poll::Ready(None | Some(Err(_))) => return Poll::Ready(Err(Cut::Gone)),
+                Poll::Pending => {}
+            }
+            self.deadline.poll_expired(context).map(|()| Ok(false))
+        })
+        .await
+    }
+
+    fn fields(&self, response: &Response) -> Result<http::Response<()>, Cut> {
+        let mut fields = http::Response::new(());
+        *fields.status_mut() = StatusCode::from_u16(response.status.code()).map_err(|_| Cut::Gone)?;
+        let headers = fields.headers_mut();
+        headers.reserve(16);
+        response.each_field(&self.shared.asker.service.date(), |name, value| {
+            // Our own fields: tokens, and values of visible ASCII.
+            let name = HeaderName::from_bytes(name.as_bytes());
+            if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value)) {
+                headers.append(name, value);
+            }
+        });
+        Ok(fields)
+    }
+}
+
+/// Of a request that is answered before it was understood.
+const GET: Head = Head { method: Method::Get, version: Version::Http2, keep_alive: true, range: None };
+
+/// The `u` of a Priority field (RFC 9218, section 4.1); other members, and what is malformed, are passed over.
+fn urgency_of(value: &[u8]) -> Option<u8> {
+    let members = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+    members.rev().find_map(|member| match member.strip_prefix(b"u=")? {
+        [digit @ b'0'..=b'7'] | [digit @ b'0'..=b'7', b';', ..] => Some(digit - b'0'),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::urgency_of;
+
+    #[test]
+    fn the_urgency_is_read_and_nonsense_passed_over() {
+        for (value, urgency) in [
+            ("u=1, i", Some(1)),
+            ("i,u=7", Some(7)),
+            ("u=0;x=1", Some(0)),
+            ("u=8", None),
+            ("u=", None),
+            ("", None),
+            ("u=12", None),
+            ("u=2, u=4", Some(4)),
+        ] {
+            assert_eq!(urgency_of(value.as_bytes()), urgency, "{value}");
+        }
+    }
+}
