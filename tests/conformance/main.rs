@@ -15,6 +15,7 @@ mod media;
 mod observer;
 mod reload;
 mod report;
+mod transport;
 
 use report::Report;
 use std::io::Write as _;
@@ -24,6 +25,7 @@ use std::time::{Duration, Instant};
 use support::http::Client;
 use support::publisher::{Playable, Source, wait_until_playable};
 use support::server::{Options, Server};
+use support::tls::Identity;
 
 /// What a shared machine of two cores and an unoptimized server may add to any answer.
 const NOISE: Duration =
@@ -33,12 +35,9 @@ const PLAYABLE_WITHIN: Duration = Duration::from_secs(20);
 static MACHINE: Mutex<()> = Mutex::new(());
 
 /// Assertions that need what this suite does not have.
-const ELSEWHERE: [(u8, &str); 4] = [
-    (58, "needs TLS: a test of its own"),
-    (59, "needs TLS: a test of its own"),
-    (62, "needs TLS: a test of its own"),
-    (80, "tests/players, in a real browser"),
-];
+const ELSEWHERE: [(u8, &str); 1] = [(80, "tests/players, in a real browser")];
+/// Assertions that need to know whom to trust over TLS.
+const OF_TLS: [u8; 3] = [58, 59, 62];
 /// Assertions that need control over the publisher.
 const OF_PUBLISHERS: [u8; 15] = [32, 33, 35, 44, 51, 70, 71, 72, 73, 74, 75, 76, 77, 78, 79];
 
@@ -66,12 +65,12 @@ impl Target {
 
 #[test]
 fn one_shard_conforms() {
-    own_server(1, "low", None);
+    own_server(1, "low", "");
 }
 
 #[test]
 fn two_shards_conform() {
-    own_server(2, "ultra", Some("[server]\nstate_dir = \"DIR/state\"\n".to_owned()));
+    own_server(2, "ultra", "[server]\nstate_dir = \"DIR/state\"\n");
 }
 
 #[test]
@@ -87,16 +86,27 @@ fn the_server_at_a_given_address_conforms() {
     for assertion in OF_PUBLISHERS {
         report.skip(assertion, "needs control over the publisher");
     }
+    for assertion in OF_TLS {
+        report.skip(assertion, "only against our own server");
+    }
     conclude(&report, &url);
 }
 
-fn own_server(shards: usize, preset: &'static str, config: Option<String>) {
+fn own_server(shards: usize, preset: &'static str, config: &str) {
     if std::env::var_os("CONFORMANCE_URL").is_some() {
         return;
     }
     let _alone = MACHINE.lock();
     let report = Report::default();
-    let options = Options { shards, latency: Some(preset), config, ..Options::default() };
+    let identity = Identity::new(&["localhost"]);
+    let tls = "[https]\naddr = \"127.0.0.1:0\"\ncert_file = \"DIR/own.pem\"\nkey_file = \"DIR/own.key\"\n";
+    let options = Options {
+        shards,
+        latency: Some(preset),
+        config: Some(format!("{config}{tls}")),
+        files: vec![("own.pem".into(), identity.chain.clone()), ("own.key".into(), identity.key.clone())],
+        ..Options::default()
+    };
     let server = Server::start(&options);
     let http = server.http().to_string();
     let url = server.publish_url("main");
@@ -108,6 +118,7 @@ fn own_server(shards: usize, preset: &'static str, config: Option<String>) {
         scope.spawn(|| lifecycle::killed_and_back(server, &report));
         scope.spawn(|| lifecycle::stopped(server, &report));
         steady_stream(&target, &report, &playable, observed());
+        transport::run(server, &identity, &report, &playable.media_paths);
     });
     std::thread::scope(|scope| {
         let server = target.server.as_ref().expect("our own server");
