@@ -43,6 +43,8 @@ export function launch() {
     headless: true,
     args: [
       '--no-sandbox',
+      // For the certificate that the server makes itself.
+      '--ignore-certificate-errors',
       '--autoplay-policy=no-user-gesture-required',
       '--disable-background-networking',
       '--disable-component-update',
@@ -65,10 +67,15 @@ class Traffic {
   skipped = 0;
   repeated = 0;
   failed = [];
+  protocols = new Set();
   #last = new Map();
 
   constructor(page) {
     page.on('response', (response) => this.#note(new URL(response.url()), response.status()));
+  }
+
+  noteProtocol({ url, protocol }) {
+    if (/\.(m3u8|m4s)$/.test(new URL(url).pathname)) this.protocols.add(protocol);
   }
 
   #note(url, status) {
@@ -112,6 +119,8 @@ export class Player {
     const traffic = new Traffic(page);
     const cdp = await page.context().newCDPSession(page);
     await cdp.send('Performance.enable');
+    await cdp.send('Network.enable');
+    cdp.on('Network.responseReceived', ({ response }) => traffic.noteProtocol(response));
     await page.goto(player === 'watch' ? url : `${pagesOrigin}/${player}`);
     // As one text: the server's own page forbids scripts of others, and so eval.
     await page.evaluate(`(${collect})(document.querySelector('video'), ${readClock})`);
@@ -155,7 +164,7 @@ export class Player {
     });
     const reloads = this.traffic.reloads - this.#reloadsBefore;
     const busy = (await this.#busyMs()) - (this.#busyBefore ?? 0);
-    const { parts, segments, skipped, repeated, failed } = this.traffic;
+    const { parts, segments, skipped, repeated, failed, protocols } = this.traffic;
     return {
       player: this.kind,
       firstFrameMs: Math.round(collected.firstFrameMs ?? -1),
@@ -166,7 +175,7 @@ export class Player {
       latencyMs: { p50: percentile(collected.latencies, 50), p95: percentile(collected.latencies, 95) },
       stalls: collected.stalls,
       stalledMs: Math.round(collected.stalledMs),
-      parts, segments, skipped, repeated, reloads,
+      parts, segments, skipped, repeated, reloads, protocols: [...protocols],
       scriptMsPerReload: reloads > 0 ? Number((busy / reloads).toFixed(2)) : null,
       playlistParseMs: { p50: percentile(stats.parseMs, 50), p95: percentile(stats.parseMs, 95) },
       currentTime: Number(time.toFixed(2)),

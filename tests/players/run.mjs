@@ -23,6 +23,10 @@ const DEMO_FPS = 30;
 const PRESETS = [
   { name: 'low', args: ['--latency', 'low'], config: '', latencyMsMax: 4500 },
   { name: 'ultra', args: ['--latency', 'ultra'], config: '', latencyMsMax: 3500 },
+  {
+    name: 'low, HTTPS', args: ['--latency', 'low', '--https', '127.0.0.1:0'], config: '[https]\nself_signed = true\n',
+    latencyMsMax: 4500, protocol: 'h2',
+  },
   { name: 'part 0.1 s', args: ['--latency', 'ultra'], config: '[hls]\npart_wish_ms = 100\n', latencyMsMax: 3500 },
 ];
 
@@ -40,7 +44,7 @@ const browser = await launch();
 const SHOWN_MIN = { hls: 0.6, watch: 0.6, shaka: 0.1 };
 
 /** What is wrong with one measurement. */
-function judge({ latencyMsMax }, figure) {
+function judge({ latencyMsMax, protocol }, figure) {
   const wrong = [];
   const expected = DEMO_FPS * MEASURED_MS / 1000;
   if (figure.framesShown < expected * SHOWN_MIN[figure.player]) wrong.push(`${figure.framesShown} frames of ${expected}`);
@@ -48,12 +52,13 @@ function judge({ latencyMsMax }, figure) {
   if (figure.parts === 0) wrong.push('no part was loaded');
   if (figure.latencyMs.p50 === null) wrong.push('the clock in the picture could not be read');
   if (figure.scriptMsPerReload > SCRIPT_MS_PER_RELOAD_MAX) wrong.push(`${figure.scriptMsPerReload} ms of script a reload`);
+  if (protocol && figure.protocols.join() !== protocol) wrong.push(`spoken: ${figure.protocols.join()}, not ${protocol}`);
   if (figure.latencyMs.p50 > latencyMsMax) wrong.push(`latency of ${figure.latencyMs.p50} ms, ${latencyMsMax} allowed`);
   return wrong;
 }
 
 async function measure(server, preset, kind) {
-  const url = server.url(kind === 'watch' ? '/watch/live/demo' : DEMO);
+  const url = server.playerUrl(kind === 'watch' ? '/watch/live/demo' : DEMO);
   const player = await Player.open(browser, kind, url, pages.origin);
   try {
     await player.started(STARTED_WITHIN_MS);

@@ -9,7 +9,7 @@ import { HLS_JS } from './browser.mjs';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 const BINARY = process.env.RAPIDRTMP_BIN ?? join(root, 'target/release/rapidrtmp');
-const READY = /^ready rtmp=(\S+) http=(\S+)$/m;
+const READY = /^ready rtmp=(\S+) http=(\S+)(?: https=(\S+))?$/m;
 
 export class Server {
   #directory = mkdtempSync(join(tmpdir(), 'rapidrtmp-players-'));
@@ -42,11 +42,16 @@ export class Server {
         const ready = READY.exec(banner);
         if (!ready) return;
         clearTimeout(late);
-        [, this.rtmp, this.http] = ready;
+        [, this.rtmp, this.http, this.https] = ready;
         resolve();
       });
     });
     return this;
+  }
+
+  /** As players have it: over TLS where that was asked for. */
+  playerUrl(path) {
+    return this.https ? `https://${this.https}${path}` : this.url(path);
   }
 
   url(path) {
