@@ -18,6 +18,8 @@ use crate::{clock, cost, host};
 
 /// How often a worker looks how late its timers are.
 const TICK: Duration = Duration::from_millis(5);
+/// Sockets that a worker serves before it looks at its timers again.
+const IO_EVENTS_PER_TURN_MAX: usize = 64;
 
 /// A publisher or a viewer, by a number of the run's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -95,7 +97,10 @@ impl Workers {
             let (commands, received) = commands::unbounded_channel();
             let (seconds_sender, seconds) = mpsc::channel();
             let shared = Arc::clone(shared);
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .max_io_events_per_tick(IO_EVENTS_PER_TURN_MAX)
+                .build()?;
             let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
                 if let Some(processor) = processor {
                     host::pin_to(processor);

@@ -58,6 +58,8 @@ names! {
         PublisherLate = "publisher_late",
         /// How late the load generator's own timers were.
         OwnLateness = "own_lateness",
+        /// How long answers had been here when they were read. It is taken off all times of arrival.
+        ReadLateness = "read_lateness",
     }
 }
 

@@ -18,6 +18,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::receive;
 use crate::address::Peer;
 
 /// For TCP and TLS together.
@@ -182,6 +183,7 @@ impl Connect {
         };
         stream.set_nodelay(true).map_err(tcp_error)?;
         if !peer.tls {
+            receive::ask_for_times(&stream);
             return Ok(Stream::Plain(stream));
         }
         let tls_error = |reason: String| ConnectError::Tls { peer: peer.to_string(), reason };

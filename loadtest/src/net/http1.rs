@@ -6,28 +6,26 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
-use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use socket2::SockRef;
-use tokio::io::{AsyncRead as _, AsyncWriteExt as _, Interest, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
 
+use super::receive::{self, DROP_BYTES_MAX, Received};
 use super::{
-    Answer, BODY_BYTES_MAX, Body, Client, HEAD_BYTES_MAX, Pace, Request, RequestError, Stream, request_head,
+    Answer, BODY_BYTES_MAX, Body, Client, HEAD_BYTES_MAX, Pace, Request, RequestError, Stream, USER_AGENT,
+    range_field,
 };
 use crate::address::Peer;
+use crate::clock;
 
 /// Of one read.
 const READ_BYTES_MAX: usize = 64 * 1024;
-/// Of the first read of a response whose body is only counted: its head, and little of its body.
-const HEAD_READ_BYTES: usize = 1024;
-/// Of one read that drops what it reads.
-const DROP_BYTES_MAX: usize = 1 << 20;
+/// Of the first read of a response whose body is only counted: its head, and all of a part of sound.
+const HEAD_READ_BYTES: usize = 4096;
 /// Fields of a head.
 const FIELDS_MAX: usize = 64;
 /// Longest line of a chunk's size, extensions included.
@@ -35,8 +33,6 @@ const CHUNK_LINE_BYTES_MAX: usize = 1024;
 
 thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES_MAX]);
-    /// Never written to: the kernel wants an address and a length.
-    static DROPPED: RefCell<Vec<MaybeUninit<u8>>> = RefCell::new(vec![MaybeUninit::uninit(); DROP_BYTES_MAX]);
 }
 
 /// Why a request failed here.
@@ -69,6 +65,10 @@ pub struct Connection {
     peer: Rc<Peer>,
     /// Kept for its memory.
     request_head: Vec<u8>,
+    /// Between a request's target and what else it has: the same for all.
+    after_target: Vec<u8>,
+    /// When the bytes of the latest read were here, if the kernel says so.
+    received_unix_us: Option<u64>,
     /// False once the server closes it, or its bytes cannot be told apart any more.
     is_reusable: bool,
 }
@@ -92,7 +92,17 @@ struct Head {
 impl Connection {
     pub(super) async fn open(client: &Client, peer: &Rc<Peer>) -> Result<Self, RequestError> {
         let stream = client.connect.open(peer).await?;
-        Ok(Self { stream, peer: Rc::clone(peer), request_head: Vec::new(), is_reusable: true })
+        let host = peer.authority(if peer.tls { 443 } else { 80 });
+        let after_target = format!(" HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {USER_AGENT}\r\n").into_bytes();
+        let peer = Rc::clone(peer);
+        Ok(Self {
+            stream,
+            peer,
+            request_head: Vec::new(),
+            after_target,
+            received_unix_us: None,
+            is_reusable: true,
+        })
     }
 
     /// True when it leads to this peer.
@@ -111,14 +121,13 @@ impl Connection {
         pace: &Pace,
     ) -> Result<Answer, Failure> {
         let body = request.body;
-        let mut head = std::mem::take(&mut self.request_head);
-        request_head(client, &self.peer, request, &mut head);
+        self.write_head(client, request);
         let sent = async {
-            self.stream.write_all(&head).await?;
+            self.stream.write_all(&self.request_head).await?;
             self.stream.flush().await
         };
         sent.await.map_err(|error| Failure::Unanswered(error.to_string()))?;
-        self.request_head = head;
+        let sent_us = clock::monotonic_us();
 
         let first_read = if body == Body::Count { HEAD_READ_BYTES } else { READ_BYTES_MAX };
         let (head, rest) = self.read_head(first_read).await?;
@@ -130,7 +139,29 @@ impl Connection {
             Length::Chunked => self.read_chunked(&mut answer, rest, request, pace).await?,
             Length::UntilClose => self.read_until_close(&mut answer, rest, request, pace).await?,
         }
+        // Whoever reads at a pace is late on purpose.
+        answer.read_late_us = self.received_unix_us.filter(|_| !pace.is_limited()).map(|received_unix_us| {
+            // The clock may have been set meanwhile.
+            let took_us = clock::monotonic_us() - sent_us;
+            clock::unix_us().saturating_sub(received_unix_us).min(took_us)
+        });
         Ok(answer)
+    }
+
+    fn write_head(&mut self, client: &Client, request: Request<'_>) {
+        let head = &mut self.request_head;
+        head.clear();
+        head.extend_from_slice(b"GET ");
+        head.extend_from_slice(request.resource.target().as_bytes());
+        head.extend_from_slice(&self.after_target);
+        if let Some(range) = request.range {
+            head.extend_from_slice(b"Range: ");
+            head.extend_from_slice(range_field(range).as_bytes());
+            head.extend_from_slice(b"\r\n");
+        } else if client.gzip {
+            head.extend_from_slice(b"Accept-Encoding: gzip\r\n");
+        }
+        head.extend_from_slice(b"\r\n");
     }
 
     /// The head, and what came of the body with it.
@@ -200,6 +231,9 @@ impl Connection {
                     return Err(RequestError::Cut(format!("{left} of {length} bytes are missing: {error}")));
                 }
             }
+        }
+        if let Stream::Plain(stream) = &self.stream {
+            receive::forget_readiness(stream);
         }
         finish(answer, kept, body, length, length);
         Ok(())
@@ -276,46 +310,40 @@ impl Connection {
 
     /// Reads once, at most `wanted` bytes, and appends them; 0 is the end.
     async fn read_into(&mut self, kept: &mut BytesMut, wanted: usize) -> io::Result<usize> {
-        let stream = &mut self.stream;
-        poll_fn(|context| {
-            SCRATCH.with_borrow_mut(|scratch| {
-                let mut buffer = ReadBuf::new(&mut scratch[..wanted.min(READ_BYTES_MAX)]);
-                ready!(Pin::new(&mut *stream).poll_read(context, &mut buffer))?;
-                kept.extend_from_slice(buffer.filled());
-                Poll::Ready(Ok(buffer.filled().len()))
-            })
-        })
-        .await
+        self.read_once(wanted, Body::Keep, |bytes| kept.extend_from_slice(bytes)).await
     }
 
     /// Reads once, at most `wanted` bytes, and keeps nothing; 0 is the end.
     async fn drop_bytes(&mut self, wanted: usize) -> io::Result<usize> {
+        self.read_once(wanted, Body::Count, |_| {}).await
+    }
+
+    async fn read_once(
+        &mut self,
+        wanted: usize,
+        body: Body,
+        mut take: impl FnMut(&[u8]),
+    ) -> io::Result<usize> {
         let stream = &mut self.stream;
-        poll_fn(|context| match stream {
-            Stream::Plain(stream) => poll_drop(stream, context, wanted),
-            Stream::Tls(stream) => SCRATCH.with_borrow_mut(|scratch| {
-                let mut buffer = ReadBuf::new(&mut scratch[..wanted.min(READ_BYTES_MAX)]);
-                ready!(Pin::new(stream).poll_read(context, &mut buffer))?;
-                Poll::Ready(Ok(buffer.filled().len()))
+        let received = poll_fn(|context| match stream {
+            Stream::Plain(stream) if body == Body::Count => receive::poll_drop(stream, context, wanted),
+            _ => SCRATCH.with_borrow_mut(|scratch| {
+                let scratch = &mut scratch[..wanted.min(READ_BYTES_MAX)];
+                let received = match stream {
+                    Stream::Plain(stream) => ready!(receive::poll_read(stream, context, scratch))?,
+                    Stream::Tls(stream) => {
+                        let mut buffer = ReadBuf::new(scratch);
+                        ready!(Pin::new(stream).poll_read(context, &mut buffer))?;
+                        Received { bytes: buffer.filled().len(), unix_us: None }
+                    }
+                };
+                take(&scratch[..received.bytes]);
+                Poll::Ready(Ok(received))
             }),
         })
-        .await
-    }
-}
-
-/// Takes bytes off a TCP socket without copying them (tcp(7): MSG_TRUNC).
-fn poll_drop(stream: &TcpStream, context: &mut Context<'_>, wanted: usize) -> Poll<io::Result<usize>> {
-    loop {
-        ready!(stream.poll_read_ready(context))?;
-        let dropped = DROPPED.with_borrow_mut(|buffer| {
-            let buffer = &mut buffer[..wanted.min(DROP_BYTES_MAX)];
-            stream
-                .try_io(Interest::READABLE, || SockRef::from(stream).recv_with_flags(buffer, libc::MSG_TRUNC))
-        });
-        match dropped {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            other => return Poll::Ready(other),
-        }
+        .await?;
+        self.received_unix_us = received.unix_us;
+        Ok(received.bytes)
     }
 }
 

@@ -1,20 +1,23 @@
 //! Sockets: TCP and TLS, HTTP/1.1 and HTTP/2 as a client, one connection at a time.
 
 mod connect;
+mod deadline;
 pub mod http1;
 pub mod http2;
 mod pace;
+mod receive;
 
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use deadline::Deadline;
 
 pub use connect::{Connect, ConnectError, Stream, Trust};
 pub use pace::Pace;
 
-use crate::address::{Peer, Resource};
+use crate::address::Resource;
 use crate::fault::{Fault, FaultKind};
 use crate::playlist::PLAYLIST_BYTES_MAX;
 
@@ -82,6 +85,9 @@ pub struct Answer {
     pub body: Bytes,
     /// True when the body is gzip.
     pub gzip: bool,
+    /// How long its last byte had been here when it was read; `None` where nobody asks the kernel: under TLS,
+    /// in HTTP/2, and of who reads slowly on purpose.
+    pub read_late_us: Option<u64>,
 }
 
 /// Why there is no answer.
@@ -131,7 +137,12 @@ pub struct Client {
 }
 
 /// A connection of one viewer, opened when it is first needed and again when it ended.
-pub enum Connection {
+pub struct Connection {
+    transport: Transport,
+    deadline: Deadline,
+}
+
+enum Transport {
     /// One request at a time.
     Http1(Option<http1::Connection>),
     /// A share of the viewer's one connection.
@@ -139,6 +150,12 @@ pub enum Connection {
 }
 
 impl Connection {
+    /// Over HTTP/1.1, or as a share of the viewer's connection over HTTP/2.
+    pub fn new(http2: Option<&Rc<http2::Connection>>) -> Self {
+        let transport = http2.map_or(Transport::Http1(None), |shared| Transport::Http2(Rc::clone(shared)));
+        Self { transport, deadline: Deadline::default() }
+    }
+
     /// Gets a resource. `pace` slows the reading down.
     ///
     /// # Errors
@@ -150,21 +167,22 @@ impl Connection {
         within: Duration,
         pace: &Pace,
     ) -> Result<Answer, RequestError> {
-        let got = tokio::time::timeout(within, self.get_unbounded(client, request, pace)).await;
-        match got {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => {
-                self.forget();
+        match self.deadline.within(within, self.transport.get(client, request, pace)).await {
+            Some(Ok(answer)) => Ok(answer),
+            Some(Err(error)) => {
+                self.transport.forget();
                 Err(error)
             }
-            Err(_) => {
-                self.forget();
+            None => {
+                self.transport.forget();
                 Err(RequestError::Timeout(within))
             }
         }
     }
+}
 
-    async fn get_unbounded(
+impl Transport {
+    async fn get(
         &mut self,
         client: &Arc<Client>,
         request: Request<'_>,
@@ -200,25 +218,6 @@ impl Connection {
             *slot = None;
         }
     }
-}
-
-/// The head of a request, which is the same but for its target.
-fn request_head(client: &Client, peer: &Peer, request: Request<'_>, head: &mut Vec<u8>) {
-    head.clear();
-    head.extend_from_slice(b"GET ");
-    head.extend_from_slice(request.resource.target().as_bytes());
-    head.extend_from_slice(b" HTTP/1.1\r\nHost: ");
-    head.extend_from_slice(peer.authority(if peer.tls { 443 } else { 80 }).as_bytes());
-    head.extend_from_slice(b"\r\nUser-Agent: ");
-    head.extend_from_slice(USER_AGENT.as_bytes());
-    if client.gzip && request.range.is_none() {
-        head.extend_from_slice(b"\r\nAccept-Encoding: gzip");
-    }
-    if let Some(range) = request.range {
-        head.extend_from_slice(b"\r\nRange: ");
-        head.extend_from_slice(range_field(range).as_bytes());
-    }
-    head.extend_from_slice(b"\r\n\r\n");
 }
 
 /// RFC 9110, 14.1.2: the last byte is named, not the one after it.

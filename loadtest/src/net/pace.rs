@@ -24,6 +24,11 @@ impl Pace {
         Self { bytes_per_s: bytes_per_s.filter(|rate| *rate > 0), due_us: Cell::new(0) }
     }
 
+    /// True when it slows reading down.
+    pub fn is_limited(&self) -> bool {
+        self.bytes_per_s.is_some()
+    }
+
     /// Most bytes to read in one call, so that a wait can be kept.
     pub fn read_bytes_max(&self, wanted: usize) -> usize {
         match self.bytes_per_s {

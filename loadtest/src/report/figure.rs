@@ -42,12 +42,15 @@ const GROUPS: [(&str, &[&str]); 6] = [
         &["requests", "received_", "parts", "segments", "reloads", "publishes", "frames_sent", "sent_"],
     ),
     ("Server", &["server_", "blocked_sends"]),
-    ("Load generator", &["own_lateness_", "publisher_late_", "late_sends", "own_", "machine_"]),
+    (
+        "Load generator",
+        &["own_lateness_", "read_lateness_", "publisher_late_", "late_sends", "own_", "machine_"],
+    ),
 ];
 
 /// Beginnings of distributions of which lower is better. Not `reload_`: a blocking reload lasts as long as the next
 /// part takes.
-const LOWER_DISTRIBUTIONS: [&str; 10] = [
+const LOWER_DISTRIBUTIONS: [&str; 11] = [
     "latency_newest_",
     "latency_oldest_",
     "latency_segment_",
@@ -58,6 +61,7 @@ const LOWER_DISTRIBUTIONS: [&str; 10] = [
     "stall_",
     "publisher_late_",
     "own_lateness_",
+    "read_lateness_",
 ];
 
 /// Other figures of which lower is better. Sums such as `server_cores` are not among them: they follow the load.

@@ -89,7 +89,7 @@ fn figure_name(name: &str, stat: Stat) -> String {
 const NEWEST: &str = "latency_newest";
 
 /// Name of the histogram, with which its figures begin as well, and what it is called.
-const KNOWN: [(&str, &str); 11] = [
+const KNOWN: [(&str, &str); 12] = [
     (NEWEST, "newest frame"),
     ("latency_oldest", "oldest frame"),
     ("latency_segment", "segment's newest"),
@@ -101,6 +101,7 @@ const KNOWN: [(&str, &str); 11] = [
     ("stall", "stall"),
     ("publisher_late", "publishers late"),
     ("own_lateness", "own lateness"),
+    ("read_lateness", "reads late"),
 ];
 
 /// What was measured in milliseconds, as one row of a table.

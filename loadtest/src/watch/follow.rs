@@ -35,7 +35,7 @@ pub(super) async fn follow_playlist(viewer: Rc<Viewer>, index: usize, mut connec
         let asked_us = clock::monotonic_us();
         let request = Request::playlist(&reload.resource);
         let got = connection.get(&viewer.plan.client, request, reload.within, &viewer.pace).await;
-        let now_us = clock::monotonic_us();
+        let now_us = clock::monotonic_us() - read_late_us(&got);
         // One that failed took its time all the same.
         viewer.worker.measure(|measure| measure.record_us(Meter::Reload, now_us.saturating_sub(due_us)));
         let Some(answer) = viewer.good_answer(got, &followed.path, &[200]) else {
@@ -166,6 +166,9 @@ impl Viewer {
         self.worker.measure(|measure| {
             measure.add(Counter::Requests, 1);
             measure.add(Counter::ReceivedBytes, answer.received_bytes);
+            if let Some(late_us) = answer.read_late_us {
+                measure.record_us(Meter::ReadLateness, late_us);
+            }
         });
         if statuses.contains(&answer.status) {
             return Some(answer);
@@ -234,7 +237,7 @@ impl Viewer {
                 ..Request::whole(&wanted.address.resource, if verifies { Body::Keep } else { Body::Count })
             };
             let got = connection.get(&self.plan.client, request, within, &self.pace).await;
-            let received_unix_us = clock::unix_us();
+            let received_unix_us = clock::unix_us() - read_late_us(&got);
             if got.is_err() && wanted.kind == WantedKind::Part {
                 // One that failed took its time all the same.
                 let took_us = clock::monotonic_us().saturating_sub(self.due_us_of(wanted));
@@ -331,7 +334,7 @@ impl Viewer {
 
     /// Times and counts a piece that came.
     fn received(&self, wanted: &Wanted, record: &Arc<PartRecord>, answer: &Answer, unix_us: u64) {
-        let now_us = clock::monotonic_us();
+        let now_us = clock::monotonic_us() - answer.read_late_us.unwrap_or(0);
         let is_segment = wanted.kind == WantedKind::Segment;
         debug_assert!(record.read().is_none_or(|read| read.bytes == answer.body_bytes));
         self.screen.figures.borrow_mut().parts += 1;
@@ -424,6 +427,11 @@ impl Viewer {
             self.worker.measure(|measure| measure.record_us(Meter::Stall, stall.stalled_us));
         }
     }
+}
+
+/// [`Answer::read_late_us`]; a failure came when it was seen.
+fn read_late_us(got: &Result<Answer, RequestError>) -> u64 {
+    got.as_ref().ok().and_then(|answer| answer.read_late_us).unwrap_or(0)
 }
 
 fn status_fault(answer: &Answer, path: &str) -> Fault {

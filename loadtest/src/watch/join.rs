@@ -197,7 +197,7 @@ impl Connector {
     }
 
     fn connection(&mut self) -> Connection {
-        self.http2.as_ref().map_or(Connection::Http1(None), |shared| Connection::Http2(Rc::clone(shared)))
+        Connection::new(self.http2.as_ref())
     }
 }
 
