@@ -12,7 +12,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::Shared;
 use crate::api;
-use crate::http::{Method, Refusal, Request, Response, Version};
+use crate::http::{Method, Refusal, Request, Response, Version, urgency_of};
 use crate::limits::{
     HTTP_BODY_BYTES_MAX, HTTP_HEAD_US_MAX, HTTP_SEND_BYTES_PER_S_MIN, HTTP_SEND_STALL_US_MAX,
     HTTP2_TURN_BYTES_MAX, HTTP2_WINDOW_LOOK_US,
@@ -269,33 +269,3 @@ impl Answering {
 
 /// Of a request that is answered before it was understood.
 const GET: Head = Head { method: Method::Get, version: Version::Http2, keep_alive: true, range: None };
-
-/// The `u` of a Priority field (RFC 9218, section 4.1); other members, and what is malformed, are passed over.
-fn urgency_of(value: &[u8]) -> Option<u8> {
-    let members = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
-    members.rev().find_map(|member| match member.strip_prefix(b"u=")? {
-        [digit @ b'0'..=b'7'] | [digit @ b'0'..=b'7', b';', ..] => Some(digit - b'0'),
-        _ => None,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::urgency_of;
-
-    #[test]
-    fn the_urgency_is_read_and_nonsense_passed_over() {
-        for (value, urgency) in [
-            ("u=1, i", Some(1)),
-            ("i,u=7", Some(7)),
-            ("u=0;x=1", Some(0)),
-            ("u=8", None),
-            ("u=", None),
-            ("", None),
-            ("u=12", None),
-            ("u=2, u=4", Some(4)),
-        ] {
-            assert_eq!(urgency_of(value.as_bytes()), urgency, "{value}");
-        }
-    }
-}
