@@ -422,6 +422,8 @@ pub const HTTP2_WINDOW_LOOK_US: u64 = 100_000;
 const _: () = assert!(HTTP2_WINDOW_LOOK_US < HTTP_SEND_STALL_US_MAX);
 /// Bytes of frames that wait for the socket: one gathering send under TLS.
 pub const HTTP2_SEND_BYTES_MAX: usize = TLS_SEND_BYTES_MAX;
+/// Responses whose fields a shard remembers: those of two parts and their playlists, of a few streams.
+pub const HTTP2_RECENT_FIELDS_MAX: usize = 16;
 /// Streams that the peer reset before anybody looked at their requests: a rapid reset ends there.
 pub const HTTP2_RESETS_PENDING_MAX: usize = 32;
 /// Requests that the peer may take back at once: a player that changes its level takes back two or three.

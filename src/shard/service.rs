@@ -18,6 +18,7 @@ use super::admission::Connections;
 use super::books::ShardBooks;
 use super::fault::{FaultAt, FaultHook};
 use super::handover::Handover;
+use super::http2::RecentFields;
 use super::streams::{Shared, Streams};
 use super::tls::TlsBuffers;
 use super::{MeshInbox, MeshSender, Origin, Parked, Shard};
@@ -116,6 +117,8 @@ pub struct Service {
     pub backoff: RefCell<Backoff>,
     /// Memory in which its HTTP/2 connections gather frames.
     pub http2_spare: Rc<RefCell<Vec<u8>>>,
+    /// Fields of what was sent over HTTP/2 lately.
+    pub http2_fields: RecentFields,
     /// Lands when the server begins to end.
     pub drains: Parked,
     config: RefCell<Arc<Config>>,
@@ -154,6 +157,7 @@ impl Service {
             tls_buffers: Rc::default(),
             backoff: RefCell::new(Backoff::new()),
             http2_spare: Rc::default(),
+            http2_fields: RecentFields::default(),
             drains: Parked::new(shard),
             config: RefCell::new(config),
             mesh,

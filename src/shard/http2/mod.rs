@@ -1,6 +1,7 @@
 //! HTTP/2 on a viewer's connection (RFC 9113): h2 does the frames, one task drives it, and every request is
 //! a task that asks the shard's streams as HTTP/1.1 does.
 
+mod fields;
 mod flood;
 mod request;
 mod turns;
@@ -23,6 +24,7 @@ use crate::limits::{
     HTTP2_STREAM_SEND_BYTES_MAX, HTTP2_STREAMS_MAX,
 };
 use crate::metrics::EndedBecause;
+pub use fields::RecentFields;
 use flood::Flood;
 use turns::Turns;
 use wire::Wire;

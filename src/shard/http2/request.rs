@@ -8,7 +8,7 @@ use std::task::Poll;
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::StatusCode;
 
 use super::Shared;
 use crate::api;
@@ -252,17 +252,11 @@ impl Answering {
     }
 
     fn fields(&self, response: &Response) -> Result<http::Response<()>, Cut> {
+        let service = &self.shared.asker.service;
         let mut fields = http::Response::new(());
         *fields.status_mut() = StatusCode::from_u16(response.status.code()).map_err(|_| Cut::Gone)?;
-        let headers = fields.headers_mut();
-        headers.reserve(16);
-        response.each_field(&self.shared.asker.service.date(), |name, value| {
-            // Our own fields: tokens, and values of visible ASCII.
-            let name = HeaderName::from_bytes(name.as_bytes());
-            if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value)) {
-                headers.append(name, value);
-            }
-        });
+        *fields.headers_mut() =
+            service.http2_fields.of(response, &service.date(), &mut service.head_scratch());
         Ok(fields)
     }
 }
