@@ -1,105 +1,257 @@
-//! One part to 1,000 parked viewers on one shard: from the landing to the last byte handed to the sockets.
+//! One part to 1,000 and 10,000 parked viewers on one shard, plain and over TLS: from the landing to the last
+//! byte handed to the sockets.
 //!
-//! The list, the landing pass, the tasks and the sockets are the server's; the request before and the head of the
-//! response are not in it, and the sockets are local ones, whose sends cost less than TCP's. What a viewer costs
-//! in all is the floor bench's first row.
+//! The list, the landing pass, the tasks, the transports and the sockets are the server's; the request before
+//! and the head of the response are not in it, and the sockets are local ones, whose sends cost less than
+//! TCP's. What a viewer costs in all is the floor bench's first row.
 //!
-//! `cargo bench --bench fanout`
+//! `cargo bench --bench fanout`. A viewer takes two descriptors: where the system does not allow 10,000 of
+//! them their descriptors, that row is left out and said to be.
+
+#[allow(dead_code)]
+#[path = "../tests/support/tls.rs"]
+mod tls;
 
 use std::{
     cell::Cell,
-    io::Read,
+    io::{self, IoSlice, Read, Write},
     os::unix::net::UnixStream,
+    process::Command,
     rc::Rc,
     sync::{Arc, Mutex, mpsc},
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
-use criterion::{Criterion, Throughput};
-use rapidrtmp::shard::{Parked, Plan, Shard, Socket, Woken, spawn_shards};
+use criterion::{BenchmarkId, Criterion, Throughput};
+use rapidrtmp::{
+    control::Pem,
+    shard::{
+        Certificates, Parked, Plan, ServerConfig, Shard, Shards, Socket, Transport, Woken, spawn_shards,
+        tls::{TlsBuffers, TlsSocket},
+    },
+};
+use rustls::{ClientConfig, ClientConnection, pki_types::ServerName};
+use tls::Identity;
 
-const VIEWERS_COUNT: usize = 1_000;
 /// A video part of 2 Mbit/s and 0.2 s.
 const PART_BYTES: usize = 53_000;
+/// What a record adds in TLS 1.3: header, content type, tag.
+const RECORD_OVERHEAD_BYTES: usize = 22;
+const RECORD_BYTES_MAX: usize = 16 * 1024;
+/// Shards, rings, files of the process itself.
+const OWN_DESCRIPTORS_COUNT: usize = 200;
+const HOST: &str = "localhost";
 
 fn main() {
-    let (ask, asked) = mpsc::channel::<u64>();
-    let (answer, answers) = mpsc::channel::<Duration>();
-    let asked = Arc::new(Mutex::new(asked));
-    let shards = spawn_shards(&Plan { shards_count: 1, processors: Vec::new() }, move |shard| {
-        serve(shard, Arc::clone(&asked), answer.clone())
-    })
-    .expect("a shard");
-
-    let mut criterion = Criterion::default().configure_from_args().sample_size(20);
+    let mut criterion = Criterion::default().configure_from_args().sample_size(10);
     let mut group = criterion.benchmark_group("fanout");
-    group.throughput(Throughput::Elements(VIEWERS_COUNT as u64));
-    group.bench_function("one part to 1000 parked viewers", |bencher| {
-        bencher.iter_custom(|parts_count| {
-            ask.send(parts_count).expect("the shard lives");
-            answers.recv().expect("the shard lives")
-        });
-    });
+    for viewers_count in [1_000, 10_000] {
+        if !are_descriptors_allowed(2 * viewers_count + OWN_DESCRIPTORS_COUNT) {
+            eprintln!("{viewers_count} viewers are left out: raise the limit of open files (`ulimit -Hn`)");
+            continue;
+        }
+        group.throughput(Throughput::Elements(viewers_count as u64));
+        for kind in [Kind::Plain, Kind::Tls] {
+            let mut crowd = None;
+            group.bench_function(BenchmarkId::new(kind.name(), viewers_count), |bencher| {
+                // Only now it is known that this row is asked for.
+                let crowd = crowd.get_or_insert_with(|| Crowd::start(kind, viewers_count));
+                bencher.iter_custom(|parts_count| crowd.land(parts_count));
+            });
+        }
+    }
     group.finish();
     criterion.final_summary();
-    drop(ask);
-    shards.join().expect("the shard ends by itself");
+}
+
+/// Raises the limit of open files by `prlimit(1)`, so that no bench needs `unsafe`. A privileged user may
+/// raise the hard limit as well.
+fn are_descriptors_allowed(count: usize) -> bool {
+    let own = std::process::id().to_string();
+    [format!("--nofile={count}:"), format!("--nofile={count}:{count}")].iter().any(|limit| {
+        let raised = Command::new("prlimit").args(["--pid", &own, limit]).output();
+        raised.is_ok_and(|raised| raised.status.success())
+    })
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Plain,
+    Tls,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Tls => "TLS",
+        }
+    }
+}
+
+/// Both sides of TLS, where it is spoken.
+#[derive(Clone)]
+struct Ends {
+    server: Arc<ServerConfig>,
+    client: Arc<ClientConfig>,
+}
+
+impl Ends {
+    fn new() -> Self {
+        let identity = Identity::new(&[HOST]);
+        let client = tls::client_config(&[&identity], &[], &[&rustls::version::TLS13]);
+        let pem =
+            Pem { name: "chain".into(), chain: identity.chain, key_name: "key".into(), key: identity.key };
+        let certificates = Certificates::new(&[pem]).expect("a certificate that does");
+        Self { server: certificates.server_config(true).expect("TLS starts"), client }
+    }
+}
+
+/// Parked viewers on a shard; it ends with them when this is dropped.
+struct Crowd {
+    ask: Option<mpsc::Sender<u64>>,
+    spent: mpsc::Receiver<Duration>,
+    shards: Option<Shards>,
+    drain: Option<JoinHandle<()>>,
+}
+
+impl Crowd {
+    fn start(kind: Kind, viewers_count: usize) -> Self {
+        let ends = match kind {
+            Kind::Plain => None,
+            Kind::Tls => Some(Ends::new()),
+        };
+        let (ask, asked) = mpsc::channel();
+        let (tell, spent) = mpsc::channel();
+        let (server, client) = ends.map(|ends| (ends.server, ends.client)).unzip();
+        let pairs = (0..viewers_count).map(|_| UnixStream::pair().expect("descriptors"));
+        let (sockets, peers): (Vec<_>, Vec<_>) = pairs.unzip();
+        let orders = Arc::new(Mutex::new(Some(Orders { sockets, server, asked, tell })));
+        let shards = spawn_shards(&Plan { shards_count: 1, processors: Vec::new() }, move |shard| {
+            serve(shard, orders.lock().expect("one shard").take().expect("one shard"))
+        });
+        let drain = thread::spawn(move || drain(peers, client));
+        Self { ask: Some(ask), spent, shards: Some(shards.expect("a shard")), drain: Some(drain) }
+    }
+
+    /// Lands so many parts, one after the other, and returns how long that took.
+    fn land(&self, parts_count: u64) -> Duration {
+        self.ask.as_ref().expect("not dropped").send(parts_count).expect("the shard lives");
+        self.spent.recv().expect("the shard lives")
+    }
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        self.ask = None;
+        let ended = self.shards.take().map(Shards::join);
+        // Its sockets are gone before the next crowd takes as many.
+        let drained = self.drain.take().map(JoinHandle::join);
+        assert!(thread::panicking() || matches!((ended, drained), (Some(Ok(())), Some(Ok(())))));
+    }
+}
+
+/// What the shard is started with.
+struct Orders {
+    sockets: Vec<UnixStream>,
+    /// How TLS is spoken, if it is.
+    server: Option<Arc<ServerConfig>>,
+    /// How many parts are to land.
+    asked: mpsc::Receiver<u64>,
+    /// How long they took.
+    tell: mpsc::Sender<Duration>,
 }
 
 /// Lands as many parts as it is asked to, and answers how long that took.
-async fn serve(shard: Shard, asked: Arc<Mutex<mpsc::Receiver<u64>>>, answer: mpsc::Sender<Duration>) {
+async fn serve(shard: Shard, Orders { sockets, server, asked, tell }: Orders) {
     let parked = Parked::new(&shard);
-    let sent_count = Rc::new(Cell::new(0));
-    let mut peers = Vec::new();
-    for _ in 0..VIEWERS_COUNT {
-        let (ours, peer) = UnixStream::pair().expect("descriptors");
-        peers.push(peer);
-        let socket = Socket::from_fd(&shard, ours.into()).expect("a place in the set");
-        shard.spawn("viewer", viewer(socket, parked.clone(), Rc::clone(&sent_count)));
+    let (part, sent_count) = (Rc::new(vec![7; PART_BYTES]), Rc::new(Cell::new(0)));
+    let (buffers, viewers_count) = (Rc::new(TlsBuffers::default()), sockets.len());
+    let is_over = Rc::new(Cell::new(false));
+    for socket in sockets {
+        let socket = Socket::from_fd(&shard, socket.into()).expect("a place in the set");
+        let (parked, part, sent_count) = (parked.clone(), Rc::clone(&part), Rc::clone(&sent_count));
+        let (server, buffers, is_over) = (server.clone(), Rc::clone(&buffers), Rc::clone(&is_over));
+        shard.spawn("viewer", async move {
+            let transport = match server {
+                None => Transport::Plain(socket),
+                Some(server) => {
+                    let accepted = TlsSocket::accept(socket, server, buffers).await;
+                    Transport::Tls(Box::new(accepted.expect("a handshake")))
+                }
+            };
+            while is_woken(&transport, &parked).await && !is_over.get() {
+                send(&transport, &part).await.expect("the peer reads");
+                sent_count.set(sent_count.get() + 1);
+            }
+        });
     }
-    thread::spawn(move || drain(peers));
     let wait_for = async |parked_count: usize| {
         while parked.waiting_count() < parked_count {
             shard.ring_turn().await;
         }
     };
-    wait_for(VIEWERS_COUNT).await;
-    loop {
-        // Blocks the shard, which carries nothing while nobody asks.
-        let Ok(parts_count) = asked.lock().expect("one shard").recv() else { return };
+    wait_for(viewers_count).await;
+    // Blocks the shard, which carries nothing while nobody asks.
+    while let Ok(parts_count) = asked.recv() {
         let mut spent = Duration::ZERO;
         for _ in 0..parts_count {
             sent_count.set(0);
             let start = Instant::now();
             parked.land();
-            while sent_count.get() < VIEWERS_COUNT {
+            while sent_count.get() < viewers_count {
                 shard.ring_turn().await;
             }
             spent += start.elapsed();
-            wait_for(VIEWERS_COUNT).await;
+            wait_for(viewers_count).await;
         }
-        answer.send(spent).expect("the bench waits");
+        tell.send(spent).expect("the bench waits");
+    }
+    // A task that does not end by itself would take its descriptor along.
+    is_over.set(true);
+    parked.land();
+    while shard.stats().tasks.get() > 0 {
+        shard.ring_turn().await;
     }
 }
 
-async fn viewer(socket: Socket, parked: Parked, sent_count: Rc<Cell<usize>>) {
-    let part = vec![7; PART_BYTES];
-    socket.try_recv(|_| ()).expect("a new pair");
-    while parked.park(parked.generation(), &socket).await == Woken::Landed {
-        if socket.send_all(&[&part]).await.is_err() {
-            return;
-        }
-        sent_count.set(sent_count.get() + 1);
-    }
+/// Parks until a part lands.
+async fn is_woken(transport: &Transport, parked: &Parked) -> bool {
+    // Until nothing is there, so that a read is worth trying only when something comes.
+    while let Ok(Some(1..)) = transport.try_recv(<[u8]>::len) {}
+    parked.park(parked.generation(), transport.socket()).await == Woken::Landed
 }
 
-/// Reads what the viewers were sent, on a thread of its own.
-fn drain(peers: Vec<UnixStream>) {
-    let mut buffer = vec![0; PART_BYTES];
+/// All of it in one call where the socket takes it, as in a response.
+async fn send(transport: &Transport, part: &[u8]) -> io::Result<()> {
+    let taken = transport.try_send(&[IoSlice::new(part)])?.unwrap_or(0);
+    transport.send_all(&part[taken..]).await
+}
+
+/// Reads what the viewers were sent, on a thread of its own; over TLS without decrypting it.
+fn drain(mut peers: Vec<UnixStream>, client: Option<Arc<ClientConfig>>) {
+    let mut part_bytes = PART_BYTES;
+    if let Some(client) = client {
+        part_bytes += PART_BYTES.div_ceil(RECORD_BYTES_MAX) * RECORD_OVERHEAD_BYTES;
+        for peer in &mut peers {
+            shake_hands(peer, &client).expect("a handshake");
+        }
+    }
+    let mut buffer = vec![0; part_bytes];
+    // Tickets that came with the handshake stay ahead of the parts, by the same few bytes for ever.
     for mut peer in peers.iter().cycle() {
         if peer.read_exact(&mut buffer).is_err() {
             return;
         }
     }
+}
+
+fn shake_hands(peer: &mut (impl Read + Write), config: &Arc<ClientConfig>) -> io::Result<()> {
+    let name = ServerName::try_from(HOST).map_err(io::Error::other)?;
+    let mut connection = ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
+    while connection.is_handshaking() {
+        connection.complete_io(peer)?;
+    }
+    Ok(())
 }
