@@ -193,9 +193,8 @@ async fn serve(shard: Shard, Orders { sockets, server, asked, tell }: Orders) {
         }
     };
     wait_for(viewers_count).await;
-    loop {
-        // Blocks the shard, which carries nothing while nobody asks.
-        let Ok(parts_count) = asked.recv() else { break };
+    // Blocks the shard, which carries nothing while nobody asks.
+    while let Ok(parts_count) = asked.recv() {
         let mut spent = Duration::ZERO;
         for _ in 0..parts_count {
             sent_count.set(0);

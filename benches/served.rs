@@ -14,7 +14,7 @@ mod rtmp_publisher;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
-use std::{cell::RefCell, fs, path::PathBuf, sync::Arc, time::Duration};
+use std::{cell::RefCell, fs, path::PathBuf, sync::Arc, thread, time::Duration};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use in_process::InProcess;
@@ -34,6 +34,9 @@ const RELOADS_COUNT: usize = 100;
 const PICTURE_BYTES: usize = 8_300;
 /// A part at `ultra`: six pictures.
 const PART: Duration = Duration::from_millis(200);
+/// After a part: the shard is done with it then, and a publisher stays below the messages a second that it may
+/// send (`RTMP_MESSAGES_PER_S_MAX`; a part has 16).
+const REST: Duration = Duration::from_millis(10);
 /// Published before anything is measured: the playlist then has its full length.
 const BEFORE: Duration = Duration::from_secs(20);
 
@@ -70,6 +73,7 @@ impl Stage {
     /// What the shard spends on some work; a part goes before it, since a publisher that is silent is given up.
     fn spent(&self, work: impl FnOnce()) -> Duration {
         self.publish_part();
+        thread::sleep(REST);
         self.shard.of(work)
     }
 
@@ -190,6 +194,7 @@ fn reloads(criterion: &mut Criterion, stage: &Stage) {
 /// Asks, lands the part, and receives; returns what the shard spent on all of it, the part's ingest included.
 fn land(stage: &Stage, client: &mut http2::Client) -> Duration {
     let target = stage.reload(&stage.media());
+    thread::sleep(REST);
     stage.shard.of(|| {
         let waiting: Vec<_> = (0..RELOADS_COUNT).map(|_| client.send("GET", &target, &[], &[])).collect();
         // Once it is answered the requests before it have been read, and wait.

@@ -227,6 +227,9 @@ pub struct RunArguments {
     /// Stands for {http} in the scenario: HOST:PORT
     #[arg(long, value_name = "HOST:PORT")]
     http: Option<String>,
+    /// Stands for {https} in the scenario: HOST:PORT; see --ca
+    #[arg(long, value_name = "HOST:PORT")]
+    https: Option<String>,
     /// Of all that is random [default: the scenario's]
     #[arg(long)]
     seed: Option<u64>,
@@ -362,7 +365,8 @@ impl RunArguments {
     /// # Errors
     /// One line for people.
     pub fn settings(&self) -> Result<Settings, String> {
-        Ok(Settings { rtmp: self.rtmp.clone(), http: self.http.clone(), ..self.host.settings()? })
+        let (rtmp, http, https) = (self.rtmp.clone(), self.http.clone(), self.https.clone());
+        Ok(Settings { rtmp, http, https, ..self.host.settings()? })
     }
 }
 

@@ -241,3 +241,49 @@ fn a_clip_is_sent_as_it_is_and_two_runs_are_laid_side_by_side() {
     assert!(text(&compared.stdout).contains("p99_ms"), "{}", text(&compared.stdout));
     assert!(std::fs::read_to_string(page).unwrap().contains("one.json"));
 }
+
+#[test]
+fn a_scenario_over_tls_starts_a_server_whose_certificate_it_trusts() {
+    let folder = tempfile::tempdir().unwrap();
+    let (scenario, json) = (folder.path().join("tls.toml"), folder.path().join("tls.json"));
+    let text_of = r#"
+        title = "tls"
+        expect = ["faults == 0", "joins_failed == 0", "parts > 50"]
+        [server]
+        arguments = ["--shards", "1", "--latency", "ultra"]
+        [[publish]]
+        url = "rtmp://{rtmp}/live/tls"
+        width = 320
+        height = 180
+        video_kbit_s = 300
+        [[watch]]
+        url = "https://{https}/live/tls/index.m3u8"
+        viewers = 2
+        [[watch]]
+        url = "https://{https}/live/tls/index.m3u8"
+        viewers = 2
+        http = "2"
+        [limits]
+        own_lateness_p99_ms = 1000
+        machine_percent = 101
+        late_sends_percent = 100
+        [[phase]]
+        name = "publish"
+        seconds = 1
+        publishers_percent = 100
+        [[phase]]
+        name = "watch"
+        seconds = 1
+        viewers_percent = 100
+        [[phase]]
+        name = "measure"
+        seconds = 5
+        measured = true
+        "#;
+    std::fs::write(&scenario, text_of).unwrap();
+    let ran = loadtest().arg("run").arg(&scenario).arg("--json").arg(&json).output().expect("loadtest runs");
+    assert!(ran.status.success(), "{}{}", text(&ran.stdout), text(&ran.stderr));
+    let report = read(&json);
+    assert!(report.expectations.iter().all(|expectation| expectation.held));
+    assert!(report.figures.contains_key("server_cores"));
+}

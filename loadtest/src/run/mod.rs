@@ -44,6 +44,8 @@ pub struct Settings {
     pub rtmp: Option<String>,
     /// Stands for `{http}`: `HOST:PORT`.
     pub http: Option<String>,
+    /// Stands for `{https}`: `HOST:PORT`.
+    pub https: Option<String>,
     /// Whom to trust over TLS.
     pub trust: Trust,
     /// The server's process, for its cost.
@@ -144,13 +146,21 @@ pub fn run(
 ) -> Result<Report, RunError> {
     host::allow_connections(scenario.connections_max())?;
     let mut settings = settings.clone();
-    let wants_server = settings.rtmp.is_none() && settings.http.is_none();
+    let wants_server = [&settings.rtmp, &settings.http, &settings.https].iter().all(|given| given.is_none());
     let mut own_server = match scenario.server.as_ref().filter(|_| wants_server) {
         Some(server) => {
-            let server = OwnServer::start(&server.arguments, &mut |note| progress.note(note))?;
+            let mut note = |note: &str| progress.note(note);
+            let server = match scenario.wants_https() {
+                true => OwnServer::start_with_https(&server.arguments, &mut note),
+                false => OwnServer::start(&server.arguments, &mut note),
+            }?;
             progress.note(&format!("the server listens on rtmp={} http={}", server.rtmp, server.http));
             settings.rtmp = Some(server.rtmp.clone());
             settings.http = Some(server.http.clone());
+            if let Some(https) = &server.https {
+                settings.https = Some(https.address.clone());
+                settings.trust.ca_file = Some(https.ca_file.clone());
+            }
             settings.server_pid = settings.server_pid.or(Some(server.process_id()));
             Some(server)
         }

@@ -8,7 +8,7 @@ use super::{RunError, Settings, shown};
 use crate::address::{PublishAddress, Resource, Template, printable};
 use crate::net::{Client, Connect, ConnectError, HttpVersion};
 use crate::publish::PublishPlan;
-use crate::scenario::{PublishGroup, Scenario, WatchGroup};
+use crate::scenario::{HTTPS_PLACEHOLDER, PublishGroup, Scenario, WatchGroup};
 use crate::source::{Reel, Synthetic, SyntheticAudio, SyntheticVideo, clip};
 use crate::watch::WatchPlan;
 
@@ -159,11 +159,14 @@ fn viewers_in_turn(groups: &[WatchGroup]) -> Vec<(usize, u32)> {
     order.into_iter().map(|(_, group, viewer)| (group, viewer)).collect()
 }
 
-/// An address with `{rtmp}` and `{http}` replaced.
+/// An address with `{rtmp}`, `{http}` and `{https}` replaced.
 fn filled(address: &str, settings: &Settings) -> Result<String, RunError> {
     let mut filled = address.to_owned();
-    for (placeholder, value, flag) in [("{rtmp}", &settings.rtmp, "rtmp"), ("{http}", &settings.http, "http")]
-    {
+    for (placeholder, value, flag) in [
+        ("{rtmp}", &settings.rtmp, "rtmp"),
+        ("{http}", &settings.http, "http"),
+        (HTTPS_PLACEHOLDER, &settings.https, "https"),
+    ] {
         if filled.contains(placeholder) {
             let missing = || RunError::Placeholder { address: printable(address), placeholder, flag };
             filled = filled.replace(placeholder, value.as_ref().ok_or_else(missing)?);

@@ -9,6 +9,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
 
 use super::RunError;
 
@@ -36,6 +37,18 @@ pub struct OwnServer {
     pub rtmp: String,
     /// `HOST:PORT` of HTTP.
     pub http: String,
+    /// Where it speaks TLS, when it was asked to.
+    pub https: Option<Https>,
+}
+
+/// HTTPS with a certificate that the server has made for itself.
+pub struct Https {
+    /// `HOST:PORT`.
+    pub address: String,
+    /// The certificate, to be trusted.
+    pub ca_file: PathBuf,
+    /// Holds it; removed with the server.
+    _state: TempDir,
 }
 
 impl OwnServer {
@@ -44,10 +57,35 @@ impl OwnServer {
     /// # Errors
     /// [`RunError::Server`].
     pub fn start(arguments: &[String], note: &mut dyn FnMut(&str)) -> Result<Self, RunError> {
+        Self::launch(arguments, None, note)
+    }
+
+    /// The same, and has it speak TLS as well, by a certificate of its own.
+    ///
+    /// # Errors
+    /// [`RunError::Server`].
+    pub fn start_with_https(arguments: &[String], note: &mut dyn FnMut(&str)) -> Result<Self, RunError> {
+        let directory = tempfile::tempdir().map_err(|error| RunError::Server {
+            reason: format!("no directory for its certificate: {error}"),
+        })?;
+        Self::launch(arguments, Some(directory), note)
+    }
+
+    fn launch(
+        arguments: &[String],
+        state: Option<TempDir>,
+        note: &mut dyn FnMut(&str),
+    ) -> Result<Self, RunError> {
         let binary = binary(note)?;
         let failed = |reason: String| RunError::Server { reason };
-        let mut child = Command::new(&binary)
-            .args(["serve", "--open", "--rtmp", "127.0.0.1:0", "--http", "127.0.0.1:0"])
+        let mut command = Command::new(&binary);
+        command.args(["serve", "--open", "--rtmp", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
+        if let Some(state) = &state {
+            command.args(["--https", "127.0.0.1:0"]);
+            command.env("RAPIDRTMP_HTTPS_SELF_SIGNED", "true");
+            command.env("RAPIDRTMP_SERVER_STATE_DIR", state.path());
+        }
+        let mut child = command
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -60,14 +98,19 @@ impl OwnServer {
         let (lines_sender, lines) = mpsc::channel();
         read_lines(child.stdout.take(), lines_sender.clone());
         read_lines(child.stderr.take(), lines_sender);
-        let mut server = Self { child, rtmp: String::new(), http: String::new() };
+        let mut server = Self { child, rtmp: String::new(), http: String::new(), https: None };
         let give_up = Instant::now() + READY_WITHIN;
         let mut log: Vec<String> = Vec::new();
         loop {
             match lines.recv_timeout(give_up.saturating_duration_since(Instant::now())) {
                 Ok(line) => {
-                    if let Some((rtmp, http)) = ready(&line) {
-                        (server.rtmp, server.http) = (rtmp, http);
+                    if let Some(ready) = Ready::parse(&line) {
+                        (server.rtmp, server.http) = (ready.rtmp, ready.http);
+                        server.https = state.zip(ready.https).map(|(state, address)| Https {
+                            address,
+                            ca_file: state.path().join("self_signed.pem"),
+                            _state: state,
+                        });
                         return Ok(server);
                     }
                     log.push(line);
@@ -110,11 +153,23 @@ impl Drop for OwnServer {
     }
 }
 
-/// `ready rtmp=HOST:PORT http=HOST:PORT`.
-fn ready(line: &str) -> Option<(String, String)> {
-    let rest = line.strip_prefix("ready rtmp=")?;
-    let (rtmp, http) = rest.split_once(" http=")?;
-    Some((rtmp.to_owned(), http.split_whitespace().next()?.to_owned()))
+/// `ready rtmp=HOST:PORT http=HOST:PORT [https=HOST:PORT]`.
+#[derive(Debug, PartialEq, Eq)]
+struct Ready {
+    rtmp: String,
+    http: String,
+    https: Option<String>,
+}
+
+impl Ready {
+    fn parse(line: &str) -> Option<Self> {
+        let words: Vec<&str> = line.strip_prefix("ready ")?.split_whitespace().collect();
+        let address = |name: &str| {
+            let word = words.iter().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+            word.map(str::to_owned)
+        };
+        Some(Self { rtmp: address("rtmp")?, http: address("http")?, https: address("https") })
+    }
 }
 
 /// Reads to the end, so that the server never waits for its log to be read.
@@ -167,9 +222,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ready_line_names_both_ports() {
-        let found = ready("ready rtmp=127.0.0.1:1935 http=[::1]:8080");
-        assert_eq!(found, Some(("127.0.0.1:1935".to_owned(), "[::1]:8080".to_owned())));
-        assert_eq!(ready("getting ready"), None);
+    fn the_ready_line_names_the_ports() {
+        let found = Ready::parse("ready rtmp=127.0.0.1:1935 http=[::1]:8080").unwrap();
+        let expected = Ready { rtmp: "127.0.0.1:1935".into(), http: "[::1]:8080".into(), https: None };
+        assert_eq!(found, expected);
+        let found = Ready::parse("ready rtmp=127.0.0.1:1935 http=[::1]:8080 https=127.0.0.1:8443").unwrap();
+        assert_eq!(found, Ready { https: Some("127.0.0.1:8443".into()), ..expected });
+        assert_eq!(Ready::parse("getting ready"), None);
     }
 }

@@ -15,6 +15,9 @@ pub use mode::{Mode, Modes, ModesError};
 
 use crate::net::HttpVersion;
 
+/// Where an address has it, the run's server speaks TLS.
+pub const HTTPS_PLACEHOLDER: &str = "{https}";
+
 /// Publishers and viewers of one run.
 const STREAMS_MAX: u32 = 100_000;
 const VIEWERS_MAX: u32 = 1_000_000;
@@ -302,6 +305,11 @@ impl Scenario {
             .map_err(|error| ScenarioError::Syntax { path: shown, reason: error.to_string() })?;
         scenario.check()?;
         Ok(scenario)
+    }
+
+    /// True when somebody watches over TLS wherever the run finds it.
+    pub fn wants_https(&self) -> bool {
+        self.watch.iter().any(|group| group.url.contains(HTTPS_PLACEHOLDER))
     }
 
     /// Sees that its numbers make sense.
