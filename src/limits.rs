@@ -66,8 +66,7 @@ const _: () = assert!(BACKOFF_FIRST_US < BACKOFF_LONGEST_US);
 
 /// Chunk streams of one connection. Clients use six; the table is searched linearly.
 pub const RTMP_CHUNK_STREAMS_MAX: usize = 64;
-/// Messages of one connection that may be half received at once: one per track kind, and room for
-/// commands between them.
+/// Messages of one connection that may be half received at once: one per track kind, and some commands.
 pub const RTMP_PARTIAL_MESSAGES_MAX: usize = 8;
 const _: () = assert!(RTMP_PARTIAL_MESSAGES_MAX <= RTMP_CHUNK_STREAMS_MAX);
 /// Chunk size before anybody sets one (Adobe RTMP 1.0, 5.4.1).
@@ -79,8 +78,7 @@ pub const RTMP_CHUNK_BYTES_SENT: u32 = 4096;
 const _: () = assert!(RTMP_CHUNK_BYTES_SENT <= RTMP_CHUNK_BYTES_MAX);
 /// A protocol control or user control message: the largest defined one has 10 bytes.
 pub const RTMP_CONTROL_BYTES_MAX: u32 = 64;
-/// A command or data message before a publish is accepted: a connect with all its capabilities
-/// is under 2 KiB.
+/// A command or data message before a publish is accepted: a full connect is under 2 KiB.
 pub const RTMP_COMMAND_BYTES_MAX_BEFORE_PUBLISH: u32 = 16 * 1024;
 /// A command or data message afterwards: metadata may carry cue points and captions.
 pub const RTMP_COMMAND_BYTES_MAX: u32 = 64 * 1024;
@@ -200,6 +198,8 @@ pub const WAKES_PER_TURN_MAX: usize = 256;
 /// Parked viewers of one list that are woken before the next list has its share.
 pub const WAKES_PER_LIST_MAX: usize = 64;
 const _: () = assert!(WAKES_PER_LIST_MAX <= WAKES_PER_TURN_MAX);
+/// Landings of a list whose viewers may still be served: 1.6 s at parts of 0.2 s.
+pub const LANDINGS_KEPT: usize = 8;
 // Demo encoder --------------------------------------------------------------------------------
 
 /// Pixels of the demo picture, across: five for each of the clock's 64 cells, so that they survive compression,

@@ -16,6 +16,7 @@ pub mod deadline;
 pub mod fault;
 pub mod handover;
 mod http2;
+pub mod landings;
 pub mod listener;
 pub mod mesh;
 pub mod parked;

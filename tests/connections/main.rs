@@ -10,6 +10,7 @@ mod support;
 
 mod audience;
 mod faults;
+mod latency;
 mod publishers;
 mod replicas;
 mod tokens;

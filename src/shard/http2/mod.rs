@@ -15,7 +15,7 @@ use bytes::Bytes;
 use h2::server::{Connection, SendResponse};
 use h2::{Reason, RecvStream};
 
-use super::asking::Asker;
+use super::asking::{Asker, Waited};
 use super::connected::{Connected, End};
 use super::{Transport, Woken};
 use crate::limits::{
@@ -35,6 +35,8 @@ struct Shared {
     flood: RefCell<Flood>,
     /// Requests that are being answered.
     requests_count: Cell<usize>,
+    /// Their responses are with h2, and go to the socket with what it writes next.
+    waited: RefCell<Vec<Waited>>,
     /// Wakes the connection's own task.
     waker: RefCell<Option<Waker>>,
 }
@@ -65,6 +67,7 @@ pub(super) async fn serve(transport: Transport, received: Vec<u8>, connected: Co
         turns: Turns::default(),
         flood: RefCell::new(Flood::new(service.shard.monotonic_us())),
         requests_count: Cell::new(0),
+        waited: RefCell::default(),
         waker: RefCell::default(),
     });
     let end = shared.serve().await;
@@ -193,7 +196,9 @@ impl Shared {
             self.turns.settle();
         }
         let (socket, received) = (self.wire.transport().socket(), self.wire.received_bytes());
-        if self.flood.borrow_mut().is_flooded(received, socket.sent_bytes(), socket.shard().monotonic_us()) {
+        let now_us = socket.shard().monotonic_us();
+        self.waited.borrow_mut().drain(..).for_each(|waited| self.asker.count_waited(waited, now_us));
+        if self.flood.borrow_mut().is_flooded(received, socket.sent_bytes(), now_us) {
             return Poll::Ready(Event::Flooded);
         }
         if self.wire.is_turn_spent() {
