@@ -35,6 +35,8 @@ struct Shared {
     flood: RefCell<Flood>,
     /// Requests that are being answered.
     requests_count: Cell<usize>,
+    /// When the last of them ended, or the connection began: from then on it is idle, whatever frames come.
+    idle_since_us: Cell<u64>,
     /// Their responses are with h2, and go to the socket with what it writes next.
     waited: RefCell<Vec<Waited>>,
     /// Wakes the connection's own task.
@@ -61,12 +63,14 @@ enum Event {
 pub(super) async fn serve(transport: Transport, received: Vec<u8>, connected: Connected) {
     let service = Rc::clone(connected.service());
     service.metrics.http2_connections.inc();
+    let now_us = service.shard.monotonic_us();
     let shared = Rc::new(Shared {
         asker: Asker::new(Rc::clone(&service)),
         wire: Wire::new(transport, received, Rc::clone(&service.http2_spare)),
         turns: Turns::default(),
-        flood: RefCell::new(Flood::new(service.shard.monotonic_us())),
+        flood: RefCell::new(Flood::new(now_us)),
         requests_count: Cell::new(0),
+        idle_since_us: Cell::new(now_us),
         waited: RefCell::default(),
         waker: RefCell::default(),
     });
@@ -218,8 +222,8 @@ impl Shared {
         if self.requests_count.get() > 0 || closing_us < u64::MAX {
             return closing_us;
         }
-        let service = &self.asker.service;
-        service.shard.monotonic_us() + u64::from(service.config().http.idle_timeout_s) * 1_000_000
+        let idle_us_max = u64::from(self.asker.service.config().http.idle_timeout_s) * 1_000_000;
+        self.idle_since_us.get() + idle_us_max
     }
 
     /// Has the connection's task look again.

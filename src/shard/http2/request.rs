@@ -63,6 +63,7 @@ pub(super) async fn serve(
 impl Drop for Answering {
     fn drop(&mut self) {
         self.shared.requests_count.set(self.shared.requests_count.get() - 1);
+        self.shared.idle_since_us.set(self.shared.asker.service.shard.monotonic_us());
         // The connection may be idle from now on, or flooded.
         self.shared.wake();
     }
