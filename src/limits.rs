@@ -66,8 +66,7 @@ const _: () = assert!(BACKOFF_FIRST_US < BACKOFF_LONGEST_US);
 
 /// Chunk streams of one connection. Clients use six; the table is searched linearly.
 pub const RTMP_CHUNK_STREAMS_MAX: usize = 64;
-/// Messages of one connection that may be half received at once: one per track kind, and room for
-/// commands between them.
+/// Messages of one connection that may be half received at once: one per track kind, and some commands.
 pub const RTMP_PARTIAL_MESSAGES_MAX: usize = 8;
 const _: () = assert!(RTMP_PARTIAL_MESSAGES_MAX <= RTMP_CHUNK_STREAMS_MAX);
 /// Chunk size before anybody sets one (Adobe RTMP 1.0, 5.4.1).
@@ -79,8 +78,7 @@ pub const RTMP_CHUNK_BYTES_SENT: u32 = 4096;
 const _: () = assert!(RTMP_CHUNK_BYTES_SENT <= RTMP_CHUNK_BYTES_MAX);
 /// A protocol control or user control message: the largest defined one has 10 bytes.
 pub const RTMP_CONTROL_BYTES_MAX: u32 = 64;
-/// A command or data message before a publish is accepted: a connect with all its capabilities
-/// is under 2 KiB.
+/// A command or data message before a publish is accepted: a full connect is under 2 KiB.
 pub const RTMP_COMMAND_BYTES_MAX_BEFORE_PUBLISH: u32 = 16 * 1024;
 /// A command or data message afterwards: metadata may carry cue points and captions.
 pub const RTMP_COMMAND_BYTES_MAX: u32 = 64 * 1024;
@@ -193,6 +191,9 @@ pub const GATHER_SLICES_MAX: usize = 64;
 const _: () = assert!(GATHER_SLICES_MAX <= 1024);
 /// Connections the kernel queues for a listener; it cuts this to `net.core.somaxconn`.
 pub const LISTEN_BACKLOG: i32 = 4096;
+/// Bytes not yet sent that the kernel takes of a connection: a part of 5 Mbit/s at 0.2 s goes in at once, and
+/// what a slow viewer has not taken stays here, shared.
+pub const NOTSENT_BYTES_MAX: u32 = 128 * 1024;
 /// Milliseconds without accepting after the process or host ran out of descriptors or memory.
 pub const ACCEPT_PAUSE_MS: u64 = 100;
 /// Parked viewers that one ring turn wakes: a crowd must not delay what else the shard carries.
@@ -200,6 +201,8 @@ pub const WAKES_PER_TURN_MAX: usize = 256;
 /// Parked viewers of one list that are woken before the next list has its share.
 pub const WAKES_PER_LIST_MAX: usize = 64;
 const _: () = assert!(WAKES_PER_LIST_MAX <= WAKES_PER_TURN_MAX);
+/// Landings of a list whose viewers may still be served: 1.6 s at parts of 0.2 s.
+pub const LANDINGS_KEPT: usize = 8;
 // Demo encoder --------------------------------------------------------------------------------
 
 /// Pixels of the demo picture, across: five for each of the clock's 64 cells, so that they survive compression,
@@ -465,14 +468,12 @@ pub const TLS_SESSIONS_KEPT_MAX: usize = 4096;
 
 /// Microseconds from a request's first byte to the end of its head or body.
 pub const HTTP_HEAD_US_MAX: u64 = 10_000_000;
-/// Bytes received behind a request that waits for its answer, from which on no more are read; what one read
-/// brings may go beyond it.
+/// Bytes received behind a request that waits, from which on no more are read; one read may go beyond it.
 pub const HTTP_PIPELINED_BYTES_MAX: usize = 16 * 1024;
 const _: () = assert!(HTTP_PIPELINED_BYTES_MAX > HTTP_HEAD_BYTES_MAX);
 /// Microseconds that a viewer may take no byte of a response.
 pub const HTTP_SEND_STALL_US_MAX: u64 = 10_000_000;
-/// Bytes a second that a viewer takes of a response at least, on average: an eighth of the leanest stream
-/// worth watching. A slower one would keep media in memory long after its retention.
+/// Bytes a second that a viewer takes of a response at least, lest media stay in memory after its retention.
 pub const HTTP_SEND_BYTES_PER_S_MIN: u64 = 8 * 1024;
 /// Microseconds that a closed connection may take to read its last response.
 pub const HTTP_CLOSE_US: u64 = 2_000_000;
@@ -491,8 +492,7 @@ pub const SERVICE_TICK_US: u64 = 5_000;
 pub const STATUS_EVERY_US: u64 = 1_000_000;
 /// Microseconds without a request after which a shard no longer follows a stream.
 pub const FOLLOW_IDLE_US: u64 = 30_000_000;
-/// Milliseconds that a request waits for the snapshot of a stream that its shard begins to follow. It comes
-/// with the next turn of the home's shard; a lost one is asked for again at the second status.
+/// Milliseconds that a request waits for a replica's snapshot; a lost one is asked for at the second status.
 pub const FOLLOW_WAIT_MS_MAX: u64 = 4_000;
 const _: () = assert!(FOLLOW_WAIT_MS_MAX * 1000 > 2 * STATUS_EVERY_US);
 /// Microseconds between two looks of a second publisher at the first.

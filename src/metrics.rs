@@ -160,6 +160,9 @@ pub type Seconds = Counter<f64, AtomicU64>;
 
 /// Bounds of waits, seconds: from a part of the shortest preset to three of the longest target durations.
 const WAIT_BUCKETS_S: [f64; 12] = [0.005, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 1.0, 2.0, 4.0, 8.0, 18.0];
+/// Bounds of what the server itself takes, seconds: from a socket's call to what every player notices.
+const SERVER_BUCKETS_S: [f64; 14] =
+    [50e-6, 100e-6, 200e-6, 500e-6, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0];
 /// Bounds of segment durations, seconds.
 const SEGMENT_BUCKETS_S: [f64; 8] = [0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 12.0];
 /// Bounds of segment and part sizes, bytes: 4 KiB to 16 MiB.
@@ -234,8 +237,12 @@ metrics! {
     http_resources: Labelled<Resource> = "Requests by what was asked for";
     http_bytes_sent: Counter = "Bytes sent to viewers";
     blocked_requests: Gauge = "Requests that wait for a part or segment";
-    reload_wait_seconds: Histogram(WAIT_BUCKETS_S) = "How long blocked requests waited";
+    reload_wait_seconds: Histogram(WAIT_BUCKETS_S) = "How long blocked requests waited for their response to be handed to the socket";
     blocked_timeouts: Counter = "Blocked requests answered 503";
+    frame_to_part_seconds: Histogram(SERVER_BUCKETS_S) = "From a frame received whole to its part listed, for the newest frame of each part: a part is listed when it is complete, which the next frame may have to tell";
+    part_to_first_viewer_seconds: Histogram(SERVER_BUCKETS_S) = "From a part listed on this shard to the response handed to the socket of the first viewer that waited for it";
+    part_to_last_viewer_seconds: Histogram(SERVER_BUCKETS_S) = "From a part listed on this shard to the response handed to the socket of the last viewer that waited for it";
+    event_delivery_seconds: Histogram(SERVER_BUCKETS_S) = "From an event published on a stream's home to its replica on this shard having applied it";
     wakeups: Counter = "Viewers woken by a part or segment";
     shard_stalls: Counter = "Times that a shard was kept from its sockets for more than 8 ms";
     shard_messages: Counter = "Messages received from other shards";

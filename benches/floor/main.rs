@@ -126,7 +126,7 @@ impl Server {
 
     /// To be called on a thread of its own, which it pins.
     fn run(&self, load: &Load) -> Measured {
-        let processors = rapidrtmp::shard::runtime::allowed_processors();
+        let processors = rapidrtmp::shard::placement::allowed_processors();
         epoll::pin_to(*processors.last().expect("a processor"));
         let courses = match self.rtmp {
             Some(rtmp) => {

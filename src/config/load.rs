@@ -263,6 +263,9 @@ impl Loader {
                 return Err(self.contradiction(key, message));
             }
         }
+        if let Some(message) = self.config.server.cpus_fault() {
+            return Err(self.contradiction("server.cpus", message));
+        }
         if let Some((key, message)) = self.config.https.fault() {
             return Err(self.contradiction(key, message.to_owned()));
         }
@@ -336,9 +339,10 @@ impl Loader {
     }
 }
 
-/// A list as TOML has it: `["one", "two"]`.
+/// A list as TOML has it: `["one", "two"]`; the brackets may be left out.
 fn array(text: &str) -> Option<Value> {
-    let mut table: Table = format!("list = {text}").parse().ok()?;
+    let (open, close) = if text.trim_start().starts_with('[') { ("", "") } else { ("[", "]") };
+    let mut table: Table = format!("list = {open}{text}{close}").parse().ok()?;
     table.remove("list").filter(|value| value.is_array() && table.is_empty())
 }
 

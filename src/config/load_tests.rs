@@ -27,6 +27,15 @@ fn mistakes_in_a_file_are_answered_with_line_finding_and_what_is_allowed() {
             "[server]\n\nshards = \"two\"",
             "server.toml:3: server.shards is a string: a whole number is allowed",
         ),
+        ("[server]\ncpus = 3", "server.toml:2: server.cpus is a whole number: a list is allowed"),
+        (
+            "[server]\ncpus = [0, 2, 0]",
+            "server.toml:2: server.cpus names CPU 0 twice: each shard needs one of its own",
+        ),
+        (
+            "[server]\nshards = 3\ncpus = [4, 5]",
+            "server.toml:3: server.cpus names 2 CPU(s) for server.shards = 3: each shard needs one of its own",
+        ),
         ("[hls]\nmuxed = 1", "server.toml:2: hls.muxed is a whole number: true or false is allowed"),
         ("[hls]\npart_wish_ms = 50", "server.toml:2: hls.part_wish_ms = 50: 0, or 100 to 3000 is allowed"),
         ("[ingest]\nstreams_max = -1", "server.toml:2: ingest.streams_max = -1: 1 to 100000 is allowed"),
@@ -122,6 +131,9 @@ fn lists_are_written_as_toml_has_them() {
     let https = environment(&variables).unwrap().0.https;
     assert_eq!((https.certificates[0].cert_file.as_str(), https.files().len()), ("b.pem", 1));
     assert_eq!(https.self_signed_names, ["video.lan", "::1"]);
+    for (text, cpus) in [("[2, 3]", &[2, 3][..]), ("3,2", &[3, 2]), ("5", &[5]), ("[]", &[])] {
+        assert_eq!(environment(&[("RAPIDRTMP_SERVER_CPUS", text)]).unwrap().0.server.cpus, cpus, "{text}");
+    }
     for text in ["video.lan", "[1]", "[]\nother = 1"] {
         let found = environment(&[("RAPIDRTMP_HTTPS_SELF_SIGNED_NAMES", text)]).unwrap_err();
         assert!(found.contains("https.self_signed_names"), "{found}");

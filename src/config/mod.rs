@@ -44,6 +44,8 @@ pub struct Config {
 pub struct Server {
     /// Executors, each on a core of its own; 0 is one for each core.
     pub shards: u32,
+    /// Cores that they are pinned to, in order; empty: those that the process may run on.
+    pub cpus: Vec<u32>,
     /// Directory of what survives a restart; empty: nothing does.
     pub state_dir: String,
     /// What is logged.
@@ -267,6 +269,24 @@ impl Hls {
     /// The segment target in milliseconds: the number if set, else the preset's.
     pub fn segment_target_or_preset_ms(&self) -> u32 {
         if self.segment_target_ms == 0 { self.latency.segment_target_ms() } else { self.segment_target_ms }
+    }
+}
+
+impl Server {
+    /// What is wrong with the list of cores.
+    fn cpus_fault(&self) -> Option<String> {
+        let repeated = (1..self.cpus.len()).find(|&at| self.cpus[..at].contains(&self.cpus[at]));
+        if let Some(at) = repeated {
+            return Some(format!(
+                "server.cpus names CPU {} twice: each shard needs one of its own",
+                self.cpus[at]
+            ));
+        }
+        let is_short = !self.cpus.is_empty() && self.cpus.len() < self.shards as usize;
+        is_short.then(|| {
+            let (shards, found) = (self.shards, self.cpus.len());
+            format!("server.cpus names {found} CPU(s) for server.shards = {shards}: each shard needs one of its own")
+        })
     }
 }
 

@@ -47,6 +47,9 @@ pub struct ServeFlags {
     /// Executors, each on a core; 0 is one for each core.
     #[arg(long, value_name = "N")]
     pub shards: Option<String>,
+    /// CPUs to run the executors on, such as 2,3; all that the process may run on without it.
+    #[arg(long, value_name = "LIST")]
+    pub cpus: Option<String>,
     /// Latency preset: ultra, low or safe.
     #[arg(long, value_name = "PRESET")]
     pub latency: Option<String>,

@@ -22,7 +22,8 @@ use rapidrtmp::shard::admission::Connections;
 use rapidrtmp::shard::serve::{Running, ServeOptions};
 use rapidrtmp::shard::service::Setup;
 use rapidrtmp::shard::{
-    self, BoundListener, Certificates, Plan, PreflightError, ShardEnded, StartError, TlsError, preflight,
+    self, BoundListener, Certificates, PlacementError, Plan, PreflightError, ShardEnded, StartError,
+    TlsError, preflight,
 };
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -44,6 +45,8 @@ pub enum Failure {
     File { path: String, source: std::io::Error },
     #[error(transparent)]
     State(#[from] StateError),
+    #[error(transparent)]
+    Placement(#[from] PlacementError),
     #[error(transparent)]
     Preflight(#[from] PreflightError),
     #[error("{what} {address}: {source}")]
@@ -81,7 +84,7 @@ pub fn check(flags: &ServeFlags) -> Result<(), Failure> {
         "" => None,
         _ => Some(check_state_dir(&config)?),
     };
-    let plan = plan(&config);
+    let plan = plan(&config)?;
     let mut addresses = vec![("rtmp.addr", config.rtmp.addr), ("http.addr", config.http.addr)];
     if !config.https.addr.is_off() {
         Certificates::new(&CertificateSource::new(&config.https, state.as_ref()).look()?)?;
@@ -162,7 +165,7 @@ pub fn serve(flags: &ServeFlags) -> Result<(), Failure> {
         None => None,
     };
     let (player, player_file) = player(&config)?;
-    let plan = plan(&config);
+    let plan = plan(&config)?;
     let (rtmp, rtmp_address) = listeners("rtmp.addr", config.rtmp.addr, &plan)?;
     let (http, http_address) = listeners("http.addr", config.http.addr, &plan)?;
     let https = https(&config, state.as_ref(), &plan)?;
@@ -296,6 +299,7 @@ fn load(flags: &ServeFlags) -> Result<(Config, Vec<String>), Failure> {
         ("--http", "http.addr", &flags.http),
         ("--https", "https.addr", &flags.https),
         ("--shards", "server.shards", &flags.shards),
+        ("--cpus", "server.cpus", &flags.cpus),
         ("--latency", "hls.latency", &flags.latency),
     ];
     for (flag, key, value) in given {
@@ -309,9 +313,14 @@ fn load(flags: &ServeFlags) -> Result<(Config, Vec<String>), Failure> {
     Ok(loader.finish()?)
 }
 
-fn plan(config: &Config) -> Plan {
-    let shards = config.server.shards as usize;
-    Plan::new(if shards == 0 { std::thread::available_parallelism().map_or(1, usize::from) } else { shards })
+fn plan(config: &Config) -> Result<Plan, Failure> {
+    let server = &config.server;
+    let shards_or = |all| if server.shards == 0 { all } else { server.shards as usize };
+    if server.cpus.is_empty() {
+        return Ok(Plan::new(shards_or(std::thread::available_parallelism().map_or(1, usize::from))));
+    }
+    let cpus = server.cpus.iter().map(|&cpu| cpu as usize).collect();
+    Ok(Plan::on(shards_or(server.cpus.len()), cpus)?)
 }
 
 /// Checks the host and binds one listener a shard to the first candidate that works.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::ingest::{FramesReceived, Ingest, IngestError};
 use super::learning::LearningSettings;
-use super::live::{Live, LiveError, SessionSettings};
+use super::live::{FrameTimes, Live, LiveError, SessionSettings};
 use super::published::Published;
 use super::view::{View, Wake};
 use crate::auth::TokenDigest;
@@ -124,6 +124,8 @@ pub struct Output {
     pub events: Vec<StreamEvent>,
     /// Who is to be woken here.
     pub wakes: Vec<Wake>,
+    /// When the newest frame of each part that viewers see listed was received, monotonic microseconds.
+    pub listed_frames_us: FrameTimes,
     /// To be kept over a restart.
     pub record: Option<StreamRecord>,
 }

@@ -3,6 +3,9 @@
 
 mod output;
 
+pub use output::FrameTimes;
+use output::LiveRendition;
+
 use std::collections::VecDeque;
 
 use bytes::BytesMut;
@@ -12,8 +15,7 @@ use crate::codec::CodecConfig;
 use crate::flv::FrameBegin;
 use crate::fmp4::{BufferPool, PartWriter};
 use crate::hls::numbering::{Numbering, SessionNumbers};
-use crate::hls::{EventBody, Part, RenditionId, SegmentHead, SessionStart};
-use crate::hls::{Findings, Plan, Segmenter, TrackPlan, Verdict};
+use crate::hls::{EventBody, Findings, Plan, RenditionId, Segmenter, SessionStart, TrackPlan, Verdict};
 use crate::limits::FILL_ROUNDS_MAX;
 use crate::media::{FrameTime, Placed, Repairs, Timeline, WallClock};
 use crate::media::{Now, TrackId, TrackKind};
@@ -47,17 +49,8 @@ pub struct Live {
     /// Holes that the segmenter asked to be filled.
     fills: VecDeque<Hole>,
     events: Vec<EventBody>,
-}
-
-#[derive(Debug)]
-struct LiveRendition {
-    writer: PartWriter,
-    part_next: u64,
-    init_next: u32,
-    /// Head of the segment that the coming part opens.
-    head: Option<SegmentHead>,
-    /// A part that is complete and not listed yet.
-    held: Option<Part>,
+    /// When the newest frame of each part that was listed since was received, monotonic microseconds.
+    listed_frames_us: FrameTimes,
 }
 
 #[derive(Debug)]
@@ -91,6 +84,7 @@ struct HeldFrame {
     bytes: BytesMut,
     key: bool,
     idr: bool,
+    received_us: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -143,6 +137,7 @@ impl Live {
                 part_next: numbering.next_part(&rendition.name),
                 init_next: numbering.next_init(&rendition.name),
                 head: None,
+                newest_frame_us: None,
                 held: None,
             }
         });
@@ -167,6 +162,7 @@ impl Live {
             tracks: tracks.collect(),
             fills: VecDeque::new(),
             events: vec![EventBody::Start(Box::new(start.clone()))],
+            listed_frames_us: FrameTimes::new(),
             plan,
             start,
         };
@@ -331,14 +327,17 @@ impl Live {
     ) -> Result<(), LiveError> {
         let Some(id) = self.track_of(kind) else { return Ok(()) };
         match self.track(id).frame.take() {
-            Some(OpenFrame::Writing { time }) if valid => self.end_written(id, time, idr, now, pool),
+            Some(OpenFrame::Writing { time }) if valid => {
+                self.received(id, now.monotonic_us);
+                self.end_written(id, time, idr, now, pool)
+            }
             Some(OpenFrame::Writing { .. }) => {
                 let (writer, lane) = self.writer(id);
                 writer.abort_sample(lane);
                 Ok(())
             }
             Some(OpenFrame::Holding(held)) if valid => {
-                self.track(id).held = Some(HeldFrame { idr, ..held });
+                self.track(id).held = Some(HeldFrame { idr, received_us: now.monotonic_us, ..held });
                 Ok(())
             }
             Some(OpenFrame::Holding(_) | OpenFrame::Discarding) | None => Ok(()),
@@ -429,6 +428,7 @@ impl Live {
         if let Some(OpenFrame::Writing { time }) = self.track(id).frame.take() {
             let (writer, lane) = self.writer(id);
             writer.append(lane, &held.bytes)?;
+            self.received(id, held.received_us);
             self.end_written(id, time, held.idr, now, pool)?;
         }
         Ok(())

@@ -26,6 +26,9 @@ pub(super) static INDEX_SCRIPT: LazyLock<Asset> =
 /// The watch page's script.
 pub(super) static WATCH_SCRIPT: LazyLock<Asset> =
     LazyLock::new(|| Asset::new("watch", "js", JAVASCRIPT, include_str!("assets/watch.js")));
+/// The server's own figures on the watch page.
+pub(super) static SERVER_SCRIPT: LazyLock<Asset> =
+    LazyLock::new(|| Asset::new("server", "js", JAVASCRIPT, include_str!("assets/server.js")));
 
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
@@ -42,8 +45,8 @@ impl Asset {
     }
 }
 
-fn all() -> [&'static Asset; 3] {
-    [&STYLE, &INDEX_SCRIPT, &WATCH_SCRIPT]
+fn all() -> [&'static Asset; 4] {
+    [&STYLE, &INDEX_SCRIPT, &WATCH_SCRIPT, &SERVER_SCRIPT]
 }
 
 /// The file at a path as the pages name it (`/assets/watch.0011223344556677.js`, no query); `None` for all
@@ -74,7 +77,7 @@ mod tests {
             assert!(path.contains(&hash), "{path}");
             assert_eq!(asset.etag, format!("\"{hash}\""));
         }
-        assert_eq!(asset_paths().count(), 3);
+        assert_eq!(asset_paths().count(), 4);
     }
 
     #[test]

@@ -59,6 +59,13 @@ pub struct Waiting {
     pub seen: u64,
 }
 
+/// A request that has waited, until its response is handed to the socket.
+pub struct Waited {
+    began_us: u64,
+    /// The list it waited in and the generation it had seen, when an update of the stream ended the wait.
+    landed: Option<(Rc<Stream>, Wait, u64)>,
+}
+
 impl Asker {
     /// For a new connection.
     pub fn new(service: Rc<Service>) -> Self {
@@ -182,7 +189,11 @@ impl Asker {
         let Some(stream) = self.service.watched(waiting.stream.shared.name.as_str()) else {
             return Some(not_found());
         };
-        waiting.stream = stream;
+        if !Rc::ptr_eq(&waiting.stream, &stream) {
+            waiting.stream = stream;
+            // The lists are others, and what is there already was listed before any of them landed.
+            waiting.seen = u64::MAX;
+        }
         match self.answer(&waiting.stream, &waiting.resource, waiting.gzip) {
             (Answer::Now(response), _) => Some(response),
             (Answer::Wait(wait), seen) => {
@@ -201,10 +212,15 @@ impl Asker {
         waiting.wait.expired.response()
     }
 
-    /// Counts a wait that began then.
-    pub fn count_wait(&self, began_us: u64) {
-        let waited_us = self.service.shard.monotonic_us() - began_us;
+    /// Counts a wait whose response was handed to the socket at `now_us`.
+    pub fn count_waited(&self, waited: Waited, now_us: u64) {
+        let waited_us = now_us.saturating_sub(waited.began_us);
         self.service.metrics.reload_wait_seconds.observe(waited_us as f64 / 1e6);
+        if let Some((stream, wait, seen)) = waited.landed
+            && let Some(took_us) = stream.sent(&wait, seen, now_us)
+        {
+            self.service.note_first_viewer(took_us);
+        }
     }
 
     /// Counts a response whose body has these bytes.
@@ -225,6 +241,16 @@ impl Waiting {
     pub fn finish(&self, head: Head, response: Response) -> Response {
         let is_media = matches!(self.resource, Resource::Media { .. });
         if is_media { response.in_range(head.range) } else { response }
+    }
+
+    /// A wait that began then and that an update of the stream has ended.
+    pub fn landed(&self, began_us: u64) -> Waited {
+        Waited { began_us, landed: Some((Rc::clone(&self.stream), self.wait, self.seen)) }
+    }
+
+    /// A wait that began then and was in vain.
+    pub fn expired(&self, began_us: u64) -> Waited {
+        Waited { began_us, landed: None }
     }
 }
 

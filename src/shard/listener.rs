@@ -5,7 +5,7 @@ use std::{future::poll_fn, io, net::SocketAddr, os::fd::AsFd};
 use socket2::{Domain, Protocol, Type};
 
 use super::{Budget, Shard, Socket, Stats, poll::Registration, slab::Direction};
-use crate::limits::{ACCEPT_PAUSE_MS, LISTEN_BACKLOG};
+use crate::limits::{ACCEPT_PAUSE_MS, LISTEN_BACKLOG, NOTSENT_BYTES_MAX};
 
 /// A listening socket that is on no shard yet.
 #[derive(Debug)]
@@ -32,6 +32,9 @@ pub fn bind(address: SocketAddr) -> io::Result<BoundListener> {
     let socket = socket2::Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
+    // What is accepted inherits it. A slow viewer's media is not copied into megabytes of the kernel's, and over
+    // HTTP/2 what is urgent overtakes all that has not left this process yet.
+    socket.set_tcp_notsent_lowat(NOTSENT_BYTES_MAX)?;
     socket.bind(&address.into())?;
     socket.listen(LISTEN_BACKLOG)?;
     Ok(BoundListener { socket })
@@ -147,5 +150,18 @@ impl Listener {
             ) => Ok(()),
             _ => Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_accepted_takes_no_more_unsent_bytes_than_the_bound() {
+        let bound = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let _peer = std::net::TcpStream::connect(bound.local_addr().unwrap()).unwrap();
+        let (accepted, _) = bound.socket.accept().unwrap();
+        assert_eq!(accepted.tcp_notsent_lowat().unwrap(), NOTSENT_BYTES_MAX);
     }
 }

@@ -18,6 +18,7 @@ use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 use super::{
     deadline::{Deadline, Wheel},
     parked::Landing,
+    placement::Plan,
     poll::PollSet,
     ring::{self, Budget},
 };
@@ -25,34 +26,6 @@ use crate::{
     limits::{RING_ENTRIES, RING_IO_BYTES, SHARDS_MAX, STALL_US, TICK_US, WAKES_PER_TURN_MAX},
     media::Now,
 };
-
-/// How many shards, and the processors to pin them to.
-#[derive(Debug, Clone)]
-pub struct Plan {
-    /// At least 1, at most [`SHARDS_MAX`].
-    pub shards_count: usize,
-    /// Shards are pinned to these in order, if there is one for each; else none is pinned.
-    pub processors: Vec<usize>,
-}
-
-impl Plan {
-    /// A plan over the processors that this thread may run on.
-    pub fn new(shards_count: usize) -> Self {
-        Self { shards_count, processors: allowed_processors() }
-    }
-}
-
-/// The processors that this thread may run on; empty when the host does not tell.
-pub fn allowed_processors() -> Vec<usize> {
-    // SAFETY: a cpu_set_t is plain bits, of which all zero is the empty set.
-    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    // SAFETY: the set outlives the call, which is told its size.
-    if unsafe { libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &mut set) } != 0 {
-        return Vec::new();
-    }
-    // SAFETY: CPU_ISSET reads one bit below CPU_SETSIZE of a set it borrows.
-    (0..libc::CPU_SETSIZE as usize).filter(|&processor| unsafe { libc::CPU_ISSET(processor, &set) }).collect()
-}
 
 /// Why the shards did not start; none of them then runs.
 #[derive(Debug, thiserror::Error)]

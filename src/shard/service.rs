@@ -3,6 +3,7 @@
 
 mod followed;
 mod homes;
+mod latency;
 mod resumption;
 mod upkeep;
 
@@ -53,8 +54,8 @@ pub enum Message {
     Unfollow(StreamName),
     /// The whole state of a followed stream, and how many events made it.
     Snapshot(Arc<Shared>, Box<WindowState>, u64),
-    /// One change of a followed stream.
-    Event(Arc<Shared>, StreamEvent),
+    /// One change of a followed stream, and when its home published it, monotonic microseconds.
+    Event(Arc<Shared>, StreamEvent, u64),
     /// The API wants the stream to end.
     Stop(StreamName),
     /// New settings, for sessions and connections that begin from here on.
@@ -271,7 +272,9 @@ impl Service {
                 }
             }
             Message::Snapshot(shared, state, events_count) => self.snapshot(&shared, *state, events_count),
-            Message::Event(shared, event) => self.followed_event(&shared, event),
+            Message::Event(shared, event, published_us) => {
+                self.followed_event(&shared, event, published_us);
+            }
             Message::Stop(name) => {
                 // Who asked was answered by the status; it may have ended since.
                 self.stop_here(&name);

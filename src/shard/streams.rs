@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::audience::{self, Audience, Seen, SeenBoard};
 use super::books::StreamBooks;
+use super::landings::Landings;
 use super::{Parked, Shard, Socket};
 use crate::api::StreamDetails;
 use crate::hls::RenditionId;
@@ -81,7 +82,7 @@ pub struct Stream {
     pub shared: Arc<Shared>,
     role: Role,
     /// Two lists a rendition: those who wait for parts, those who wait for segments.
-    parked: Vec<[Parked; 2]>,
+    waiting: Vec<[List; 2]>,
     /// When the home wants to be called, monotonic microseconds; `u64::MAX` for never.
     pub deadline_us: Cell<u64>,
     /// Its core panicked: whoever still holds it is not to touch it.
@@ -93,6 +94,24 @@ pub struct Stream {
     pub used_us: Cell<u64>,
     /// Its viewers here.
     pub audience: Audience,
+}
+
+/// Those who wait for one thing, and how soon they are sent it.
+struct List {
+    parked: Parked,
+    landings: Landings,
+}
+
+impl List {
+    fn new(shard: &Shard) -> Self {
+        Self { parked: Parked::new(shard), landings: Landings::default() }
+    }
+
+    /// Lands for something that was listed then. Returns how long the last viewer of an earlier landing took.
+    fn land(&self, listed_us: u64) -> Option<u64> {
+        self.parked.land();
+        self.landings.landed(self.parked.generation(), listed_us)
+    }
 }
 
 enum Role {
@@ -186,11 +205,11 @@ impl Stream {
     }
 
     fn new(shard: &Shard, shared: Arc<Shared>, role: Role) -> Self {
-        let lists = || [Parked::new(shard), Parked::new(shard)];
+        let lists = || [List::new(shard), List::new(shard)];
         Self {
             shared,
             role,
-            parked: (0..RENDITIONS_MAX).map(|_| lists()).collect(),
+            waiting: (0..RENDITIONS_MAX).map(|_| lists()).collect(),
             deadline_us: Cell::new(u64::MAX),
             is_abandoned: Cell::new(false),
             is_stale: Cell::new(false),
@@ -228,22 +247,27 @@ impl Stream {
 
     /// The list to wait in.
     pub fn parked(&self, wait: &Wait) -> &Parked {
-        let [parts, segments] = &self.parked[usize::from(wait.rendition.0) % RENDITIONS_MAX];
+        &self.list(wait).parked
+    }
+
+    fn list(&self, wait: &Wait) -> &List {
+        let [parts, segments] = &self.waiting[usize::from(wait.rendition.0) % RENDITIONS_MAX];
         match wait.updates {
             Updates::Parts => parts,
             Updates::Segments => segments,
         }
     }
 
-    /// Lands those whom an event concerns.
-    pub fn land(&self, wake: Wake) {
+    /// Lands those whom an event concerns, which was applied here at `listed_us`. `last` is told how long the last
+    /// viewers of earlier landings took.
+    pub fn land(&self, wake: Wake, listed_us: u64, mut last: impl FnMut(u64)) {
         match wake {
             Wake::None => {}
             Wake::Rendition { rendition: RenditionId(index), closed } => {
-                if let Some([parts, segments]) = self.parked.get(usize::from(index)) {
-                    parts.land();
+                if let Some([parts, segments]) = self.waiting.get(usize::from(index)) {
+                    parts.land(listed_us).into_iter().for_each(&mut last);
                     if closed {
-                        segments.land();
+                        segments.land(listed_us).into_iter().for_each(last);
                     }
                 }
             }
@@ -251,16 +275,27 @@ impl Stream {
         }
     }
 
+    /// Somebody who has waited since generation `seen` is sent what he waited for. How long that took from its
+    /// listing, if he is the first.
+    pub fn sent(&self, wait: &Wait, seen: u64, now_us: u64) -> Option<u64> {
+        self.list(wait).landings.sent(seen, now_us)
+    }
+
+    /// How long the last viewers of landings from before then took.
+    pub fn settle_landings(&self, listed_before_us: u64) -> impl Iterator<Item = u64> {
+        self.waiting.iter().flatten().flat_map(move |list| list.landings.settle(listed_before_us))
+    }
+
     /// Lands everybody.
     pub fn land_all(&self) {
-        for list in self.parked.iter().flatten() {
-            list.land();
+        for list in self.waiting.iter().flatten() {
+            list.parked.land();
         }
     }
 
     /// Requests that wait here.
     pub fn waiting_count(&self) -> usize {
-        self.parked.iter().flatten().map(Parked::waiting_count).sum()
+        self.waiting.iter().flatten().map(|list| list.parked.waiting_count()).sum()
     }
 
     /// A replica's snapshot holds as many of its home's events.

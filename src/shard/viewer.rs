@@ -7,7 +7,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::asking::{Asker, Head, Step, Waiting};
+use super::asking::{Asker, Head, Step, Waited, Waiting};
 use super::calls::{self, CallHere};
 use super::connected::{Connected, End};
 use super::http2;
@@ -62,16 +62,16 @@ impl Viewer {
     async fn serve(&mut self) -> Result<Next, End> {
         let mut budget = self.service().shard.budget();
         loop {
-            let (head, response) = match self.next_request().await? {
+            let (head, response, waited) = match self.next_request().await? {
                 Step::Http2 => return Ok(Next::Http2),
-                Step::Respond(head, response) => (head, response),
+                Step::Respond(head, response) => (head, response, None),
                 Step::Wait(head, mut waiting) => {
-                    let response = self.wait(&mut waiting, &mut budget).await?;
-                    (head, waiting.finish(head, response))
+                    let (response, waited) = self.wait(&mut waiting, &mut budget).await?;
+                    (head, waiting.finish(head, response), Some(waited))
                 }
                 Step::Call(head, call) => {
                     let body = self.body(&call).await?;
-                    (head, calls::perform(self.service(), call, &body))
+                    (head, calls::perform(self.service(), call, &body), None)
                 }
                 Step::Refuse(response) => {
                     let head = Head {
@@ -81,11 +81,11 @@ impl Viewer {
                         range: None,
                     };
                     self.service().metrics.http_errors.of(EndedBecause::Protocol).inc();
-                    (head, response)
+                    (head, response, None)
                 }
             };
             let keep_alive = head.keep_alive && !self.service().is_draining();
-            self.send(head, &response, keep_alive, &mut budget).await?;
+            self.send(head, &response, waited, keep_alive, &mut budget).await?;
             if !keep_alive {
                 self.transport.close().await;
                 return Ok(Next::Nothing);
@@ -164,9 +164,9 @@ impl Viewer {
     }
 
     /// Waits in the stream's list until it has an answer, the viewer leaves, or the time is over.
-    async fn wait(&mut self, waiting: &mut Waiting, budget: &mut Budget) -> Result<Response, End> {
+    async fn wait(&mut self, waiting: &mut Waiting, budget: &mut Budget) -> Result<(Response, Waited), End> {
         let began_us = self.service().shard.monotonic_us();
-        let response = loop {
+        loop {
             self.transport.socket().set_deadline(began_us + waiting.wait.wait_ms_max * 1000);
             let parked = waiting.parked();
             // Who has sent a pile of requests behind this one is not listened to, so that the pile is bounded.
@@ -185,14 +185,12 @@ impl Viewer {
                     budget.spend_bytes(received as usize).await;
                     continue;
                 }
-                Woken::Expired => break self.asker.expire(waiting),
+                Woken::Expired => return Ok((self.asker.expire(waiting), waiting.expired(began_us))),
             }
             if let Some(response) = self.asker.ask_again(waiting) {
-                break response;
+                return Ok((response, waiting.landed(began_us)));
             }
-        };
-        self.asker.count_wait(began_us);
-        Ok(response)
+        }
     }
 
     /// A waiting peer sent its next request already, or has left.
@@ -236,6 +234,7 @@ impl Viewer {
         &mut self,
         head: Head,
         response: &Response,
+        waited: Option<Waited>,
         keep_alive: bool,
         budget: &mut Budget,
     ) -> Result<(), End> {
@@ -252,6 +251,10 @@ impl Viewer {
             let unsent = if sent < scratch.len() { scratch[sent..].to_vec() } else { Vec::new() };
             (unsent, sent.saturating_sub(scratch.len()))
         };
+        // What a full socket still has to take is the peer's time, not ours.
+        if let Some(waited) = waited {
+            self.asker.count_waited(waited, self.service().shard.monotonic_us());
+        }
         if unsent_head.is_empty() && sent == payload_bytes && self.transport.unsent_bytes() == 0 {
             return Ok(());
         }

@@ -10,6 +10,8 @@ mod support;
 
 mod audience;
 mod faults;
+mod latency;
+mod placement;
 mod publishers;
 mod replicas;
 mod tokens;

@@ -4,7 +4,7 @@ use crate::support::http2::{
     CONTINUATION, Client, Crude, DATA, HEADERS, PING, RST_STREAM, SETTINGS, frame, get, post,
 };
 use crate::support::poll_until;
-use crate::support::server::Server;
+use crate::support::server::{Options, Server};
 use crate::{LARGE, LARGE_BYTES, NOISE, Stage};
 use std::time::{Duration, Instant};
 
@@ -71,6 +71,23 @@ fn floods_are_ended_and_disturb_nobody() {
     assert_eq!(stage.server.metric("rapidrtmp_panics_total", ""), Some(0.0));
     let grown = resident_kib(&stage.server).saturating_sub(before);
     assert!(grown < 32 * 1024, "{grown} KiB");
+}
+
+/// Too few PINGs to be a flood, and no request: the connection is idle all the same.
+#[test]
+fn whoever_only_pings_is_idle() {
+    let config = "[http]\nidle_timeout_s = 5\n";
+    let server = Server::start(&Options { config: Some(config.into()), ..Options::default() });
+    let mut crude = Crude::connect(server.http());
+    std::thread::sleep(Duration::from_secs(1));
+    crude.write(&get(1, "/health")).unwrap();
+    let asked = Instant::now();
+    while crude.write(&frame(PING, 0, 0, &[7; 8])).is_ok() {
+        // The idle time, and what it is given to leave by itself.
+        assert!(asked.elapsed() < Duration::from_secs(5 + 2) + NOISE, "it is still there");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert!(asked.elapsed() >= Duration::from_secs(5), "its request counts: {:?}", asked.elapsed());
 }
 
 #[test]

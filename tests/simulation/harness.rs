@@ -50,6 +50,8 @@ pub struct Simulation {
     pub viewer: Viewer,
     /// Every event so far.
     pub events: Vec<StreamEvent>,
+    /// How long the newest frame of each part was here before it was listed, microseconds.
+    pub frame_to_part_us: Vec<u64>,
     /// When each session could first be played, monotonic microseconds.
     pub playable_at_us: Vec<u64>,
     /// The newest record.
@@ -74,6 +76,7 @@ impl Simulation {
             now,
             viewer: Viewer::default(),
             events: Vec::new(),
+            frame_to_part_us: Vec::new(),
             playable_at_us: Vec::new(),
             record: None,
             publisher: 0,
@@ -188,6 +191,8 @@ impl Simulation {
     fn drain(&mut self) {
         let output = self.home.take_output();
         self.record = output.record.or(self.record.take());
+        let waits_us = output.listed_frames_us.iter().map(|received_us| self.now.monotonic_us - received_us);
+        self.frame_to_part_us.extend(waits_us);
         if !output.events.is_empty() {
             let is_playable = |event: &StreamEvent| matches!(event.body, EventBody::Playable { .. });
             if output.events.iter().any(is_playable) {

@@ -10,6 +10,7 @@ mod defects;
 mod encoders;
 mod harness;
 mod interleaving;
+mod latency;
 mod learning;
 mod lifecycle;
 mod replicas;

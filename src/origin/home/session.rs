@@ -121,6 +121,11 @@ impl Home {
         let Some(live) = &mut self.live else { return Ok(()) };
         let session = live.start().session;
         let allowed = live.start().retained_bytes_max;
+        let frames_us = live.take_listed_frames_us();
+        // Before that no playlist is answered: nothing is listed for anybody, and the frames were learnt from.
+        if self.view.window().is_playable(session) {
+            self.output.listed_frames_us.extend(frames_us);
+        }
         for body in live.take_events() {
             let closes = matches!(body, EventBody::Close(_) | EventBody::PartAndClose(..));
             self.emit(body, now)?;

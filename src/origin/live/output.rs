@@ -2,15 +2,58 @@
 //! written.
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use super::{Hole, Live, LiveError, OpenFrame};
 use crate::codec::CodecConfig;
-use crate::fmp4::{BufferPool, InitTrack, init_segment};
+use crate::fmp4::{BufferPool, InitTrack, PartWriter, init_segment};
 use crate::hls::{Action, Listing, Verdict};
 use crate::hls::{Close, EventBody, InitSegment, Part, RenditionId, SegmentHead};
-use crate::media::{FrameTime, MediaRef, Now};
+use crate::media::{FrameTime, MediaRef, Now, TrackId};
+
+/// When frames were received, monotonic microseconds; one update rarely lists more than a part a rendition.
+pub type FrameTimes = SmallVec<[u64; 4]>;
+
+#[derive(Debug)]
+pub(super) struct LiveRendition {
+    pub(super) writer: PartWriter,
+    pub(super) part_next: u64,
+    pub(super) init_next: u32,
+    /// Head of the segment that the coming part opens.
+    pub(super) head: Option<SegmentHead>,
+    /// When the newest frame of the open part was received; what fills a hole is none.
+    pub(super) newest_frame_us: Option<u64>,
+    /// A part that is complete and not listed yet.
+    pub(super) held: Option<Sealed>,
+}
+
+/// A part, and when the newest of its frames was received.
+#[derive(Debug)]
+pub(super) struct Sealed {
+    part: Part,
+    newest_frame_us: Option<u64>,
+}
 
 impl Live {
+    /// When the newest frame of each part that was listed since the last call was received.
+    pub fn take_listed_frames_us(&mut self) -> FrameTimes {
+        std::mem::take(&mut self.listed_frames_us)
+    }
+
+    /// A frame of the open part was received then.
+    pub(super) fn received(&mut self, track: TrackId, at_us: u64) {
+        let rendition = self.tracks[usize::from(track.0)].rendition;
+        let newest = &mut self.renditions[usize::from(rendition.0)].newest_frame_us;
+        // One that was held back is older than the other track's.
+        *newest = (*newest).max(Some(at_us));
+    }
+
+    /// The part, which is listed from here on.
+    fn list(&mut self, sealed: Sealed) -> Part {
+        self.listed_frames_us.extend(sealed.newest_frame_us);
+        sealed.part
+    }
+
     /// Performs what the segmenter decided, then fills the holes that it found.
     pub(super) fn perform(&mut self, now: Now, pool: &mut BufferPool) -> Result<(), LiveError> {
         loop {
@@ -43,20 +86,25 @@ impl Live {
                 writer.stretch_last_sample(lane, by_ticks);
             }
             Action::SealPart { rendition, duration_ticks, independent, listing } => {
-                let part = self.seal_part(rendition, duration_ticks, independent, pool);
+                let sealed = self.seal_part(rendition, duration_ticks, independent, pool);
                 match listing {
-                    Listing::Now => self.events.push(EventBody::Part(part)),
-                    Listing::Held => self.renditions[usize::from(rendition.0)].held = Some(part),
+                    Listing::Now => {
+                        let part = self.list(sealed);
+                        self.events.push(EventBody::Part(part));
+                    }
+                    Listing::Held => self.renditions[usize::from(rendition.0)].held = Some(sealed),
                 }
             }
             Action::ListPart { rendition } => {
-                if let Some(part) = self.renditions[usize::from(rendition.0)].held.take() {
+                if let Some(sealed) = self.renditions[usize::from(rendition.0)].held.take() {
+                    let part = self.list(sealed);
                     self.events.push(EventBody::Part(part));
                 }
             }
             Action::CloseSegment { rendition, with_held_part, discontinuity_follows } => {
                 let close = Close { rendition, discontinuity_follows };
                 let held = self.renditions[usize::from(rendition.0)].held.take();
+                let held = held.map(|sealed| self.list(sealed));
                 debug_assert_eq!(held.is_some(), with_held_part);
                 self.events.push(match held {
                     Some(part) => EventBody::PartAndClose(part, close),
@@ -73,12 +121,13 @@ impl Live {
         duration_ticks: u64,
         independent: bool,
         pool: &mut BufferPool,
-    ) -> Part {
+    ) -> Sealed {
         let lanes = self.tracks.iter().filter(|track| track.rendition == rendition);
-        let decode_times: smallvec::SmallVec<[u64; 2]> = lanes.map(|track| track.part_decode).collect();
+        let decode_times: SmallVec<[u64; 2]> = lanes.map(|track| track.part_decode).collect();
         let open = &mut self.renditions[usize::from(rendition.0)];
         let number = open.part_next;
         open.part_next += 1;
+        let newest_frame_us = open.newest_frame_us.take();
         // mfhd: strictly increasing over the epoch, and a 32-bit number.
         let sealed = open.writer.seal((number as u32).wrapping_add(1), &decode_times, pool);
         for track in self.tracks.iter_mut().filter(|track| track.rendition == rendition) {
@@ -87,7 +136,7 @@ impl Live {
                 track.part_decode = time.decode;
             }
         }
-        Part {
+        let part = Part {
             rendition,
             number,
             opens: open.head.take(),
@@ -95,7 +144,8 @@ impl Live {
             // The encoder may have called a frame key that holds no IDR picture.
             independent: independent && sealed.as_ref().is_some_and(|sealed| sealed.independent()),
             media: sealed.map(|sealed| MediaRef::Memory(sealed.bytes)),
-        }
+        };
+        Sealed { part, newest_frame_us }
     }
 
     /// Continues a silent track: with silence of its own configuration, or with GAP parts.

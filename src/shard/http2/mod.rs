@@ -16,7 +16,7 @@ use bytes::Bytes;
 use h2::server::{Connection, SendResponse};
 use h2::{Reason, RecvStream};
 
-use super::asking::Asker;
+use super::asking::{Asker, Waited};
 use super::connected::{Connected, End};
 use super::{Transport, Woken};
 use crate::limits::{
@@ -37,6 +37,10 @@ struct Shared {
     flood: RefCell<Flood>,
     /// Requests that are being answered.
     requests_count: Cell<usize>,
+    /// When the last of them ended, or the connection began: from then on it is idle, whatever frames come.
+    idle_since_us: Cell<u64>,
+    /// Their responses are with h2, and go to the socket with what it writes next.
+    waited: RefCell<Vec<Waited>>,
     /// Wakes the connection's own task.
     waker: RefCell<Option<Waker>>,
 }
@@ -61,12 +65,15 @@ enum Event {
 pub(super) async fn serve(transport: Transport, received: Vec<u8>, connected: Connected) {
     let service = Rc::clone(connected.service());
     service.metrics.http2_connections.inc();
+    let now_us = service.shard.monotonic_us();
     let shared = Rc::new(Shared {
         asker: Asker::new(Rc::clone(&service)),
         wire: Wire::new(transport, received, Rc::clone(&service.http2_spare)),
         turns: Turns::default(),
-        flood: RefCell::new(Flood::new(service.shard.monotonic_us())),
+        flood: RefCell::new(Flood::new(now_us)),
         requests_count: Cell::new(0),
+        idle_since_us: Cell::new(now_us),
+        waited: RefCell::default(),
         waker: RefCell::default(),
     });
     let end = shared.serve().await;
@@ -195,7 +202,9 @@ impl Shared {
             self.turns.settle();
         }
         let (socket, received) = (self.wire.transport().socket(), self.wire.received_bytes());
-        if self.flood.borrow_mut().is_flooded(received, socket.sent_bytes(), socket.shard().monotonic_us()) {
+        let now_us = socket.shard().monotonic_us();
+        self.waited.borrow_mut().drain(..).for_each(|waited| self.asker.count_waited(waited, now_us));
+        if self.flood.borrow_mut().is_flooded(received, socket.sent_bytes(), now_us) {
             return Poll::Ready(Event::Flooded);
         }
         if self.wire.is_turn_spent() {
@@ -215,8 +224,8 @@ impl Shared {
         if self.requests_count.get() > 0 || closing_us < u64::MAX {
             return closing_us;
         }
-        let service = &self.asker.service;
-        service.shard.monotonic_us() + u64::from(service.config().http.idle_timeout_s) * 1_000_000
+        let idle_us_max = u64::from(self.asker.service.config().http.idle_timeout_s) * 1_000_000;
+        self.idle_since_us.get() + idle_us_max
     }
 
     /// Has the connection's task look again.

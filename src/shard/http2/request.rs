@@ -18,7 +18,7 @@ use crate::limits::{
     HTTP2_TURN_BYTES_MAX, HTTP2_WINDOW_LOOK_US,
 };
 use crate::metrics::EndedBecause;
-use crate::shard::asking::{Head, Step, Waiting};
+use crate::shard::asking::{Head, Step, Waited, Waiting};
 use crate::shard::calls::{self, CallHere};
 use crate::shard::{Deadline, Woken};
 
@@ -63,6 +63,7 @@ pub(super) async fn serve(
 impl Drop for Answering {
     fn drop(&mut self) {
         self.shared.requests_count.set(self.shared.requests_count.get() - 1);
+        self.shared.idle_since_us.set(self.shared.asker.service.shard.monotonic_us());
         // The connection may be idle from now on, or flooded.
         self.shared.wake();
     }
@@ -74,11 +75,11 @@ impl Answering {
         let urgency = parts.headers.get("priority").and_then(|value| urgency_of(value.as_bytes()));
         let step = self.route(&parts);
         drop(parts);
-        let (head, response) = match step {
-            Step::Respond(head, response) => (head, response),
+        let (head, response, waited) = match step {
+            Step::Respond(head, response) => (head, response, None),
             Step::Wait(head, mut waiting) => {
-                let response = self.wait(&mut waiting).await?;
-                (head, waiting.finish(head, response))
+                let (response, waited) = self.wait(&mut waiting).await?;
+                (head, waiting.finish(head, response), Some(waited))
             }
             Step::Call(head, call) => {
                 let body = self.body(&call, body).await?;
@@ -90,12 +91,13 @@ impl Answering {
                         // Only calls have bodies.
                         Err(refusal) => api::failure(refusal.status(), &refusal.to_string()),
                     },
+                    None,
                 )
             }
-            Step::Refuse(response) => (GET, response),
+            Step::Refuse(response) => (GET, response, None),
             Step::Http2 => return Err(Cut::Gone),
         };
-        self.send(head, &response, urgency.unwrap_or(URGENCY_DEFAULT)).await
+        self.send(head, &response, waited, urgency.unwrap_or(URGENCY_DEFAULT)).await
     }
 
     /// The same as for HTTP/1.1, from the same fields.
@@ -125,10 +127,10 @@ impl Answering {
     }
 
     /// Waits in the stream's list until it has an answer, the request is taken back, or the time is over.
-    async fn wait(&mut self, waiting: &mut Waiting) -> Result<Response, Cut> {
+    async fn wait(&mut self, waiting: &mut Waiting) -> Result<(Response, Waited), Cut> {
         let Self { shared, respond, deadline } = self;
         let began_us = shared.asker.service.shard.monotonic_us();
-        let response = loop {
+        loop {
             deadline.set(began_us + waiting.wait.wait_ms_max * 1000);
             let parked = waiting.parked();
             let mut park = parked.park_until(waiting.seen, deadline);
@@ -137,14 +139,12 @@ impl Answering {
                 Poll::Pending => Pin::new(&mut park).poll(context).map(Ok),
             });
             if woken.await? == Woken::Expired {
-                break shared.asker.expire(waiting);
+                return Ok((shared.asker.expire(waiting), waiting.expired(began_us)));
             }
             if let Some(response) = shared.asker.ask_again(waiting) {
-                break response;
+                return Ok((response, waiting.landed(began_us)));
             }
-        };
-        shared.asker.count_wait(began_us);
-        Ok(response)
+        }
     }
 
     /// The body of a call, however long it says that it is.
@@ -176,17 +176,30 @@ impl Answering {
         }
     }
 
-    async fn send(&mut self, head: Head, response: &Response, urgency: u8) -> Result<(), Cut> {
+    async fn send(
+        &mut self,
+        head: Head,
+        response: &Response,
+        mut waited: Option<Waited>,
+        urgency: u8,
+    ) -> Result<(), Cut> {
         let payload = response.payload(head.method);
         let payload_bytes: usize = payload.iter().map(Bytes::len).sum();
         self.shared.asker.count_response(response, payload_bytes);
         let fields = self.fields(response)?;
         let sent = self.respond.send_response(fields, payload_bytes == 0).map_err(|_| Cut::Reset)?;
-        if payload_bytes == 0 {
-            return Ok(());
+        if payload_bytes > 0 {
+            let rank = (response.urgency.unwrap_or(URGENCY_DEFAULT), urgency, sent.stream_id().as_u32());
+            self.send_payload(sent, payload, payload_bytes, rank, &mut waited).await?;
         }
-        let rank = (response.urgency.unwrap_or(URGENCY_DEFAULT), urgency, sent.stream_id().as_u32());
-        self.send_payload(sent, payload, payload_bytes, rank).await
+        self.handed_over(&mut waited);
+        Ok(())
+    }
+
+    /// The response is with h2, as far as the peer's window lets it: the connection's task sends it with what
+    /// h2 writes next, and notes when.
+    fn handed_over(&self, waited: &mut Option<Waited>) {
+        self.shared.waited.borrow_mut().extend(waited.take());
     }
 
     async fn send_payload(
@@ -195,6 +208,7 @@ impl Answering {
         payload: &[Bytes],
         payload_bytes: usize,
         rank: super::turns::Rank,
+        waited: &mut Option<Waited>,
     ) -> Result<(), Cut> {
         let shared = Rc::clone(&self.shared);
         let shard = &shared.asker.service.shard;
@@ -213,6 +227,7 @@ impl Answering {
                 .await?;
                 stream.reserve_capacity(piece.len().min(HTTP2_TURN_BYTES_MAX));
                 if stream.capacity() == 0 {
+                    self.handed_over(waited);
                     let (from_us, is_full) = (shard.monotonic_us(), shared.wire.is_owing());
                     turn.wait(true);
                     self.deadline.set(from_us + HTTP2_WINDOW_LOOK_US);

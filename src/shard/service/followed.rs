@@ -9,7 +9,7 @@ use super::{Message, Service};
 use crate::hls::StreamEvent;
 use crate::hls::window::WindowState;
 use crate::media::MediaRef;
-use crate::origin::view::{View, Wake};
+use crate::origin::view::View;
 use crate::shard::fault::FaultAt;
 use crate::shard::streams::{Follower, Shared, Stream, home_of};
 
@@ -61,11 +61,11 @@ impl Service {
             state.for_each_bytes_mut(wrap);
             *view.borrow_mut() = Some(View::from_snapshot(state));
             stream.note_snapshot(events_count);
-            stream.land(Wake::All);
+            stream.land_all();
         });
     }
 
-    pub(super) fn followed_event(&self, shared: &Arc<Shared>, mut event: StreamEvent) {
+    pub(super) fn followed_event(&self, shared: &Arc<Shared>, mut event: StreamEvent, published_us: u64) {
         let Some(stream) = self.replica(shared) else { return };
         let Some(view) = stream.followed() else { return };
         event.for_each_bytes_mut(wrap);
@@ -76,7 +76,9 @@ impl Service {
         match applied.flatten() {
             Some(Ok(wake)) => {
                 stream.note_event();
-                stream.land(wake);
+                let now_us = self.shard.monotonic_us();
+                self.note_delivery(now_us.saturating_sub(published_us));
+                self.land(&stream, wake, now_us);
             }
             Some(Err(error)) => {
                 tracing::error!(stream = %shared.name, "a followed stream went wrong, following anew: {error}");

@@ -68,13 +68,14 @@ impl Service {
             return Err(HomeFailure::NotHere);
         };
         let acted = self.guarded(stream, || {
-            let (result, output, deadline_us) = {
+            let (result, output, now) = {
                 let mut here = here.borrow_mut();
                 let result = act(&mut here, &mut self.pool.borrow_mut());
-                (result, here.home.take_output(), here.home.deadline_us(self.shard.now()))
+                let now = self.shard.now();
+                stream.deadline_us.set(here.home.deadline_us(now).unwrap_or(u64::MAX));
+                (result, here.home.take_output(), now)
             };
-            stream.deadline_us.set(deadline_us.unwrap_or(u64::MAX));
-            self.publish(stream, here, output);
+            self.publish(stream, here, output, now.monotonic_us);
             result
         });
         // Who is to be told was told when the stream was abandoned.
@@ -122,10 +123,19 @@ impl Service {
         fault
     }
 
-    /// Passes on what a home changed: to those parked here, to the shards that follow, to the state file.
-    pub(super) fn publish(&self, stream: &Rc<Stream>, here: &RefCell<HomeHere>, output: Output) {
+    /// Passes on what a home changed by then: to those parked here, to the shards that follow, to the state file.
+    pub(super) fn publish(
+        &self,
+        stream: &Rc<Stream>,
+        here: &RefCell<HomeHere>,
+        output: Output,
+        published_us: u64,
+    ) {
+        for received_us in output.listed_frames_us {
+            self.note_listed(published_us.saturating_sub(received_us));
+        }
         for wake in output.wakes {
-            stream.land(wake);
+            self.land(stream, wake, published_us);
         }
         if let Some(record) = output.record {
             self.save(stream.shared.name.as_str(), record);
@@ -138,7 +148,7 @@ impl Service {
         for event in &output.events {
             here.books.event(&self.metrics, &stream.shared.name, event);
             for follower in here.followers.iter_mut().filter(|follower| !follower.is_stale) {
-                let message = Message::Event(Arc::clone(&stream.shared), event.clone());
+                let message = Message::Event(Arc::clone(&stream.shared), event.clone(), published_us);
                 follower.is_stale = !self.tell_follower(follower.shard, &stream.shared, message);
                 self.metrics.replicas_stale.inc_by(follower.is_stale.into());
             }

@@ -21,6 +21,7 @@ impl Service {
                 viewers_all += stream.shared.viewers();
             }
             blocked += stream.waiting_count();
+            self.settle_landings(&stream, now.monotonic_us);
             let kept = self.guarded(&stream, || match stream.home() {
                 Some(here) => self.keep_home(&stream, here),
                 None => {
