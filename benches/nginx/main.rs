@@ -38,7 +38,7 @@ fn main() {
     let time = Duration::from_secs(number("--seconds", 1));
     let rounds_count = number("--rounds", 7);
 
-    let processors = rapidrtmp::shard::runtime::allowed_processors();
+    let processors = rapidrtmp::shard::placement::allowed_processors();
     let served = Served::start();
     publisher::start(served.rtmp);
     pin_to(*processors.last().expect("a processor"));
