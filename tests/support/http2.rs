@@ -15,6 +15,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// More than any response, so that only sockets hold one up.
 const WINDOW_BYTES: u32 = 32 * 1024 * 1024;
+/// RFC 9113, section 7.
+const ENHANCE_YOUR_CALM: u32 = 11;
 const REPLY_WITHIN: Duration = Duration::from_secs(30);
 
 /// One connection, any number of requests in flight.
@@ -295,16 +297,20 @@ impl Crude {
         Some((header[3], header[4], stream, length))
     }
 
-    /// The error code of the GOAWAY with which the server ends the connection within the time. `None` when it
-    /// ends without, or does not.
-    pub fn farewell(&mut self, within: Duration) -> Option<u32> {
+    /// How the server ends the connection within the time.
+    pub fn farewell(&mut self, within: Duration) -> Farewell {
         let (end, mut received, mut piece) = (Instant::now() + within, Vec::new(), [0; 16 * 1024]);
+        let mut is_reset = false;
         loop {
             let left = end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
             self.socket.set_read_timeout(Some(left)).expect("a timeout");
             match self.socket.read(&mut piece) {
                 Ok(count @ 1..) => received.extend_from_slice(&piece[..count]),
-                _ => break,
+                Ok(0) => break,
+                Err(error) => {
+                    is_reset = error.kind() == io::ErrorKind::ConnectionReset;
+                    break;
+                }
             }
         }
         let (mut at, mut code) = (0, None);
@@ -318,7 +324,30 @@ impl Crude {
             }
             at += 9 + length;
         }
-        code
+        match code {
+            Some(code) => Farewell::Said(code),
+            None if is_reset => Farewell::Reset,
+            None => Farewell::None,
+        }
+    }
+}
+
+/// The end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Farewell {
+    /// A GOAWAY with this error code.
+    Said(u32),
+    /// It was reset: the server closed it over bytes of ours that it had not read, which takes what it had said
+    /// along.
+    Reset,
+    /// It ended without, or did not.
+    None,
+}
+
+impl Farewell {
+    /// True when the server would have no more of a flood.
+    pub fn is_calming(self) -> bool {
+        matches!(self, Self::Said(ENHANCE_YOUR_CALM) | Self::Reset)
     }
 }
 
