@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::certificates::Stamp;
-use super::{CertificateSource, Pem};
+use super::{CertificateError, CertificateSource, Pem};
 use crate::limits::CERTIFICATE_LOOK_EVERY_MS;
 
 /// Puts certificates in force for new connections, or says why not.
@@ -13,17 +13,19 @@ pub type Install = Box<dyn FnMut(&[Pem]) -> Result<(), String> + Send>;
 pub(super) struct Watched {
     source: CertificateSource,
     install: Install,
-    /// The files as they were when they were last read, good or bad.
+    /// The files as they were when they were last read, good or bad; empty when they could not be read.
     read: Vec<Option<Stamp>>,
     /// The files at the last look.
     seen: Vec<Option<Stamp>>,
     next_look: Instant,
+    /// What was wrong at the last look, so that it is said once.
+    wrong: Option<String>,
 }
 
 impl Watched {
     pub(super) fn new(source: CertificateSource, install: Install) -> Self {
         let read = source.stamps();
-        Self { source, install, seen: read.clone(), read, next_look: Instant::now() }
+        Self { source, install, seen: read.clone(), read, next_look: Instant::now(), wrong: None }
     }
 
     /// Reads files that have changed and then been left alone from one look to the next: a chain and its
@@ -52,10 +54,17 @@ impl Watched {
     fn install(&mut self) {
         // Before reading: a change while it is read is seen at the next look.
         self.read.clone_from(&self.seen);
-        let pems = self.source.read().map_err(|error| error.to_string());
-        match pems.and_then(|pems| (self.install)(&pems)) {
-            Ok(()) => tracing::info!("certificates were read again; new connections have them"),
-            Err(error) => tracing::error!("certificates stay as they are: {error}"),
+        let pems = self.source.read();
+        if matches!(pems, Err(CertificateError::Read { .. })) {
+            // It may be for want of a descriptor: the next look tries again.
+            self.read.clear();
         }
+        let wrong = pems.map_err(|error| error.to_string()).and_then(|pems| (self.install)(&pems)).err();
+        match &wrong {
+            None => tracing::info!("certificates were read again; new connections have them"),
+            Some(error) if wrong != self.wrong => tracing::error!("certificates stay as they are: {error}"),
+            Some(_) => {}
+        }
+        self.wrong = wrong;
     }
 }

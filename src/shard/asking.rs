@@ -7,7 +7,7 @@ use super::Parked;
 use super::audience::Counted;
 use super::calls::{self, CallHere};
 use super::fault::FaultAt;
-use super::service::Service;
+use super::service::{Service, Unwatched};
 use super::streams::Stream;
 use crate::hls::{RenditionId, path, reload};
 use crate::http::{Method, RangeSpec, Request, Response, Status, Version};
@@ -92,8 +92,9 @@ impl Asker {
             let Some(resource) = Resource::new(&path.resource, request.query) else {
                 return without_body(head, request, not_found());
             };
-            let Some(stream) = self.service.watched(path.stream) else {
-                return without_body(head, request, not_found());
+            let stream = match self.service.watched(path.stream) {
+                Ok(stream) => stream,
+                Err(unwatched) => return without_body(head, request, unwatched_response(unwatched)),
             };
             self.service.fault(FaultAt::Viewer, stream.shared.name.as_str());
             return self.ask(head, request, stream, resource);
@@ -186,8 +187,9 @@ impl Asker {
     pub fn ask_again(&self, waiting: &mut Waiting) -> Option<Response> {
         self.service.metrics.wakeups.inc();
         // The stream may have ended, or be followed anew, since.
-        let Some(stream) = self.service.watched(waiting.stream.shared.name.as_str()) else {
-            return Some(not_found());
+        let stream = match self.service.watched(waiting.stream.shared.name.as_str()) {
+            Ok(stream) => stream,
+            Err(unwatched) => return Some(unwatched_response(unwatched)),
         };
         if !Rc::ptr_eq(&waiting.stream, &stream) {
             waiting.stream = stream;
@@ -251,6 +253,14 @@ impl Waiting {
     /// A wait that began then and was in vain.
     pub fn expired(&self, began_us: u64) -> Waited {
         Waited { began_us, landed: None }
+    }
+}
+
+/// A stream that is up is never 404, or players give it up.
+fn unwatched_response(unwatched: Unwatched) -> Response {
+    match unwatched {
+        Unwatched::Unknown => not_found(),
+        Unwatched::Busy => Response::unavailable(1, "this shard cannot follow the stream yet\n"),
     }
 }
 

@@ -36,6 +36,7 @@ use crate::media::StreamName;
 use crate::metrics::{Registry, ShardMetrics};
 use crate::pages::PlayerScript;
 
+pub use followed::Unwatched;
 pub use homes::HomeFailure;
 use resumption::Interrupted;
 pub use resumption::wait_text;

@@ -17,6 +17,8 @@ pub(super) struct Session {
     unread: Vec<u8>,
     /// The peer has sent its close_notify.
     is_ended: bool,
+    /// After an error rustls is not asked again: it still counts the bytes that it was shown before.
+    has_failed: bool,
 }
 
 /// Encrypted bytes in memory that is reused.
@@ -31,7 +33,7 @@ pub(super) struct Outgoing {
 
 impl Session {
     pub(super) fn new(connection: UnbufferedServerConnection) -> Self {
-        Self { connection, unread: Vec::new(), is_ended: false }
+        Self { connection, unread: Vec::new(), is_ended: false, has_failed: false }
     }
 
     pub(super) fn connection(&self) -> &UnbufferedServerConnection {
@@ -49,8 +51,22 @@ impl Session {
     /// Appends the plaintext of whole records to `plain`, and to `out` what TLS itself has to answer.
     ///
     /// # Errors
-    /// `InvalidData`; `out` then ends with the alert.
+    /// `InvalidData`; `out` then ends with the alert, and every later call is the same error.
     pub(super) fn decrypt(
+        &mut self,
+        received: &mut [u8],
+        plain: &mut Vec<u8>,
+        out: &mut Outgoing,
+    ) -> io::Result<()> {
+        if self.has_failed {
+            return Err(invalid("TLS has failed before"));
+        }
+        let decrypted = self.decrypt_next(received, plain, out);
+        self.has_failed = decrypted.is_err();
+        decrypted
+    }
+
+    fn decrypt_next(
         &mut self,
         received: &mut [u8],
         plain: &mut Vec<u8>,
@@ -174,6 +190,9 @@ impl Session {
             &mut Outgoing,
         ) -> io::Result<R>,
     ) -> io::Result<R> {
+        if self.has_failed {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
         let mut unread = std::mem::take(&mut self.unread);
         let result = loop {
             // With the bytes that it has seen the beginning of: it counts from there.
@@ -284,4 +303,43 @@ impl From<EncryptError> for Short {
 
 fn invalid(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustls::ServerConfig;
+    use rustls::pki_types::{PrivateKeyDer, pem::PemObject as _};
+    use std::sync::Arc;
+
+    fn session() -> Session {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(made.signing_key.serialize_pem().as_bytes()).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        Session::new(UnbufferedServerConnection::new(Arc::new(config)).unwrap())
+    }
+
+    /// rustls counts the half message of the first record, and would look behind it in what comes after the error.
+    #[test]
+    fn after_an_error_nothing_is_read_or_written() {
+        let (mut session, mut plain, mut out) = (session(), Vec::new(), Outgoing::default());
+        let begun = [22, 3, 1, 0, 3, 1, 0, 2];
+        session.decrypt(&mut begun.clone(), &mut plain, &mut out).unwrap();
+        assert_eq!(session.unread.len(), begun.len());
+        let garbage = [0xff; 40];
+        assert!(session.decrypt(&mut garbage.clone(), &mut plain, &mut out).is_err());
+        for more in 1..10 {
+            let error = session.decrypt(&mut vec![0; more], &mut plain, &mut out).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        }
+        let error = session.encrypt(&[IoSlice::new(b"late")], 100, &mut out).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+        session.close(&mut out);
+        assert!(plain.is_empty());
+    }
 }

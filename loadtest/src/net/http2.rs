@@ -116,7 +116,8 @@ impl Connection {
         self.open.borrow().iter().find(|open| open.peer == *peer).map(|open| open.sender.clone())
     }
 
-    fn forget(&self, peer: &Rc<Peer>) {
+    /// The next request opens a new connection.
+    pub(super) fn forget(&self, peer: &Rc<Peer>) {
         self.open.borrow_mut().retain(|open| open.peer != *peer);
     }
 }

@@ -175,6 +175,10 @@ impl Connection {
             }
             None => {
                 self.transport.forget();
+                if let Transport::Http2(connection) = &self.transport {
+                    // What is open on it may yet be answered; whoever comes next does not rely on it.
+                    connection.forget(&request.resource.peer);
+                }
                 Err(RequestError::Timeout(within))
             }
         }

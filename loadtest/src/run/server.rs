@@ -125,7 +125,12 @@ impl OwnServer {
 
     /// How it ended, if it has.
     pub fn ended(&mut self) -> Option<std::process::ExitStatus> {
-        self.child.try_wait().ok().flatten()
+        let ended = self.child.try_wait().ok().flatten();
+        if ended.is_some() {
+            // From here on its number may be another's.
+            RUNNING.store(0, Ordering::Relaxed);
+        }
+        ended
     }
 
     /// Its process.
@@ -136,7 +141,11 @@ impl OwnServer {
 
 impl Drop for OwnServer {
     fn drop(&mut self) {
+        let has_ended = self.ended().is_some();
         RUNNING.store(0, Ordering::Relaxed);
+        if has_ended {
+            return;
+        }
         if let Some(process) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
             // It may have ended already.
             let _ = kill_process(process, Signal::TERM);

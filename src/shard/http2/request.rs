@@ -74,6 +74,7 @@ impl Answering {
         let (parts, body) = request.into_parts();
         let urgency = parts.headers.get("priority").and_then(|value| urgency_of(value.as_bytes()));
         let step = self.route(&parts);
+        let refused = Head { method: refused_method(&parts.method), ..REFUSED };
         drop(parts);
         let (head, response, waited) = match step {
             Step::Respond(head, response) => (head, response, None),
@@ -94,7 +95,7 @@ impl Answering {
                     None,
                 )
             }
-            Step::Refuse(response) => (GET, response, None),
+            Step::Refuse(response) => (refused, response, None),
             Step::Http2 => return Err(Cut::Gone),
         };
         self.send(head, &response, waited, urgency.unwrap_or(URGENCY_DEFAULT)).await
@@ -228,18 +229,22 @@ impl Answering {
                 stream.reserve_capacity(piece.len().min(HTTP2_TURN_BYTES_MAX));
                 if stream.capacity() == 0 {
                     self.handed_over(waited);
-                    let (from_us, is_full) = (shard.monotonic_us(), shared.wire.is_owing());
+                    // All the while: who took the place back at each look would hold up those behind.
                     turn.wait(true);
-                    self.deadline.set(from_us + HTTP2_WINDOW_LOOK_US);
-                    let is_open = self.has_capacity(&mut stream).await?;
-                    turn.wait(false);
-                    // While the socket is full the connection's own deadline holds.
-                    let waited_us = if is_full { 0 } else { shard.monotonic_us() - from_us };
-                    held_up_us += waited_us;
-                    stalled_us = if is_open { 0 } else { stalled_us + waited_us };
-                    if stalled_us > HTTP_SEND_STALL_US_MAX || held_up_us > held_up_us_max {
-                        return Err(Cut::Slow(EndedBecause::SlowReader));
+                    let mut is_open = false;
+                    while !is_open {
+                        let (from_us, is_full) = (shard.monotonic_us(), shared.wire.is_owing());
+                        self.deadline.set(from_us + HTTP2_WINDOW_LOOK_US);
+                        is_open = self.has_capacity(&mut stream).await?;
+                        // While the socket is full the connection's own deadline holds.
+                        let waited_us = if is_full { 0 } else { shard.monotonic_us() - from_us };
+                        held_up_us += waited_us;
+                        stalled_us = if is_open { 0 } else { stalled_us + waited_us };
+                        if stalled_us > HTTP_SEND_STALL_US_MAX || held_up_us > held_up_us_max {
+                            return Err(Cut::Slow(EndedBecause::SlowReader));
+                        }
                     }
+                    turn.wait(false);
                     continue;
                 }
                 let now = piece.split_to(piece.len().min(stream.capacity()).min(HTTP2_TURN_BYTES_MAX));
@@ -276,5 +281,10 @@ impl Answering {
     }
 }
 
-/// Of a request that is answered before it was understood.
-const GET: Head = Head { method: Method::Get, version: Version::Http2, keep_alive: true, range: None };
+/// Of a request that is answered before it was understood, but for its method.
+const REFUSED: Head = Head { method: Method::Get, version: Version::Http2, keep_alive: true, range: None };
+
+/// All that matters of it: the answer to a HEAD has no body, whatever it says (RFC 9110, section 9.3.2).
+fn refused_method(method: &http::Method) -> Method {
+    if *method == http::Method::HEAD { Method::Head } else { Method::Get }
+}

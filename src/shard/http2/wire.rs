@@ -47,8 +47,9 @@ struct Owing {
     since_us: u64,
     /// When it last took something.
     moved_us: u64,
-    /// What the socket had sent when it began.
+    /// What the socket had sent when it began, and when it last took something.
     sent_before: u64,
+    sent_then: u64,
 }
 
 impl Wire {
@@ -124,9 +125,13 @@ impl Wire {
                     owing.set(owing.get().map(|owing| Owing { moved_us: now_us, ..owing }));
                 }
                 Poll::Pending => {
-                    let sent_before = transport.socket().sent_bytes();
-                    let fresh = Owing { since_us: now_us, moved_us: now_us, sent_before };
-                    owing.set(owing.get().or(Some(fresh)));
+                    // Under TLS some of what was kept may have gone all the same.
+                    let sent = transport.socket().sent_bytes();
+                    let fresh =
+                        Owing { since_us: now_us, moved_us: now_us, sent_before: sent, sent_then: sent };
+                    let before = owing.get().unwrap_or(fresh);
+                    let moved_us = if sent == before.sent_then { before.moved_us } else { now_us };
+                    owing.set(Some(Owing { moved_us, sent_then: sent, ..before }));
                     return Poll::Pending;
                 }
             }

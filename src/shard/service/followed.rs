@@ -13,21 +13,32 @@ use crate::origin::view::View;
 use crate::shard::fault::FaultAt;
 use crate::shard::streams::{Follower, Shared, Stream, home_of};
 
+/// Why a stream is not to be seen on a shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unwatched {
+    /// No stream of that name is up anywhere: nothing is kept of it.
+    Unknown,
+    /// It is up, and its home has too much to do to be asked for it now.
+    Busy,
+}
+
 impl Service {
     /// The stream as this shard sees it, for a viewer: its home, or a replica that begins to follow.
-    /// `None` for a name that is not up anywhere: nothing is kept of it.
-    pub fn watched(&self, name: &str) -> Option<Rc<Stream>> {
+    ///
+    /// # Errors
+    /// [`Unwatched`]
+    pub fn watched(&self, name: &str) -> Result<Rc<Stream>, Unwatched> {
         let stream = match self.streams.find(name) {
             Some(stream) => stream,
             None => {
-                let shared = self.streams.known(name)?;
+                let shared = self.streams.known(name).ok_or(Unwatched::Unknown)?;
                 let home = home_of(&shared.name, self.shard.shards_count());
                 if home == self.shard.index() {
-                    return None;
+                    return Err(Unwatched::Unknown);
                 }
                 if self.mesh.try_send(home, Message::Follow(shared.name.clone())).is_err() {
                     // The home's inbox is full; the next request tries again.
-                    return None;
+                    return Err(Unwatched::Busy);
                 }
                 let stream = Rc::new(Stream::replica(&self.shard, shared));
                 self.streams.insert(Rc::clone(&stream));
@@ -35,7 +46,7 @@ impl Service {
             }
         };
         stream.used_us.set(self.shard.monotonic_us());
-        Some(stream)
+        Ok(stream)
     }
 
     pub(super) fn add_follower(&self, stream: &Rc<Stream>, shard: usize) {
