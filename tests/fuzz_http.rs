@@ -2,6 +2,10 @@
 
 #[path = "fuzz_bodies/http.rs"]
 mod http;
+#[path = "support/random.rs"]
+mod random;
+
+use random::Random;
 
 const SEEDS: &[&str] = &[
     "GET /live/demo/0f3k9q2c-2-334/v.m3u8?_HLS_msn=7&_HLS_part=1 HTTP/1.1\r\nHost: media.example:8080\r\n\
@@ -40,18 +44,6 @@ const PIECES: &[&str] = &[
     "HTTP/2.0",
     "99999999999999999999",
 ];
-
-/// xorshift64*: deterministic, so a failure can be run again.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % end
-    }
-}
 
 #[test]
 fn mutated_heads_keep_every_promise() {

@@ -2,9 +2,12 @@
 
 #[path = "fuzz_bodies/http2.rs"]
 mod bodies;
+#[path = "support/random.rs"]
+mod random;
 #[path = "support/mod.rs"]
 mod support;
 
+use random::Random;
 use support::http2::{
     CONTINUATION, DATA, HEADERS, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE, frame, get, post,
 };
@@ -36,18 +39,6 @@ fn seeds() -> Vec<Vec<u8>> {
             .into(),
         b"GET /health HTTP/1.1\r\nHost: h\r\n\r\n".into(),
     ]
-}
-
-/// xorshift64*: deterministic, so a failure can be run again.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % end
-    }
 }
 
 #[test]

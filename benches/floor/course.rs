@@ -1,17 +1,13 @@
 //! What a viewer asks for, request by request: a blocking reload, then the parts that it brought.
 
-use std::{
-    collections::VecDeque,
-    io::{Read, Write},
-    net::{SocketAddr, TcpStream},
-    thread,
-    time::{Duration, Instant},
+use std::{collections::VecDeque, net::SocketAddr, time::Duration};
+
+use crate::{
+    listed::{poll, resolve},
+    publisher::KEY,
+    responder::PATHS,
+    servers::PERIOD,
 };
-
-use crate::{publisher::KEY, responder::PATHS, servers::PERIOD};
-
-/// For how long a stream may not be playable after its publisher began.
-const PLAYABLE_WITHIN: Duration = Duration::from_secs(20);
 
 /// One rendition, as one connection follows it.
 #[derive(Clone)]
@@ -108,33 +104,7 @@ impl Stream {
     }
 }
 
-/// The path of a relative reference, which may climb.
-fn resolve(base: &str, reference: &str) -> String {
-    let (mut folder, mut rest) = (base.rsplit_once('/').map_or("", |(folder, _)| folder), reference);
-    while let Some(climbed) = rest.strip_prefix("../") {
-        folder = folder.rsplit_once('/').map_or("", |(parent, _)| parent);
-        rest = climbed;
-    }
-    format!("{folder}/{rest}")
-}
-
 /// The value of `NAME="value"`.
 fn quoted<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     line.split_once(&format!("{name}=\""))?.1.split('"').next()
-}
-
-/// Asks until the answer contains this text.
-fn poll(http: SocketAddr, path: &str, contained: &str) -> String {
-    let end = Instant::now() + PLAYABLE_WITHIN;
-    loop {
-        let mut stream = TcpStream::connect(http).expect("the server listens");
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n").expect("it reads");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("text");
-        if answer.contains(contained) {
-            return answer;
-        }
-        assert!(Instant::now() < end, "{path} is not playable: {answer}");
-        thread::sleep(Duration::from_millis(50));
-    }
 }

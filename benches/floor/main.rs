@@ -15,6 +15,7 @@
 
 mod course;
 mod epoll;
+mod listed;
 mod load;
 mod publisher;
 mod responder;

@@ -11,6 +11,8 @@
 #[path = "../floor/epoll.rs"]
 #[expect(dead_code, reason = "the floor bench uses the rest")]
 mod epoll;
+#[path = "../floor/listed.rs"]
+mod listed;
 #[path = "../floor/publisher.rs"]
 mod publisher;
 mod servers;

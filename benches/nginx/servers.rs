@@ -7,9 +7,10 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::listed::{poll, resolve};
 use crate::publisher::KEY;
 
-/// For how long a server may not answer after it began, or a stream not be listed.
+/// For how long nginx may not listen after it began.
 const READY_WITHIN: Duration = Duration::from_secs(20);
 
 /// This project's server, on one shard.
@@ -129,32 +130,4 @@ pub fn get(http: SocketAddr, path: &str) -> Vec<u8> {
         String::from_utf8_lossy(&answer[..head_bytes])
     );
     answer.split_off(head_bytes)
-}
-
-/// Asks until the answer contains this text.
-fn poll(http: SocketAddr, path: &str, contained: &str) -> String {
-    let end = Instant::now() + READY_WITHIN;
-    loop {
-        let mut stream = TcpStream::connect(http).expect("the server listens");
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n").expect("it reads");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("text");
-        if let Some((_, text)) = answer.split_once("\r\n\r\n")
-            && text.contains(contained)
-        {
-            return text.to_owned();
-        }
-        assert!(Instant::now() < end, "{path} is not playable: {answer}");
-        thread::sleep(Duration::from_millis(50));
-    }
-}
-
-/// The path of a relative reference, which may climb.
-fn resolve(base: &str, reference: &str) -> String {
-    let (mut folder, mut rest) = (base.rsplit_once('/').map_or("", |(folder, _)| folder), reference);
-    while let Some(climbed) = rest.strip_prefix("../") {
-        folder = folder.rsplit_once('/').map_or("", |(parent, _)| parent);
-        rest = climbed;
-    }
-    format!("{folder}/{rest}")
 }

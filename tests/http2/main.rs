@@ -1,6 +1,8 @@
 //! HTTP/2 over real sockets, by ALPN and by prior knowledge, with one shard and with two: the same answers
 //! as over HTTP/1.1, many at once, in the order of their urgency; and peers that flood, stall or vanish.
 
+#[path = "../support/random.rs"]
+mod random;
 #[path = "../support/rtmp_publisher.rs"]
 mod rtmp_publisher;
 #[path = "../support/mod.rs"]

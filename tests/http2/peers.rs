@@ -1,5 +1,6 @@
 //! Peers that flood, do not read, or vanish; and what an idle one costs.
 
+use crate::random::Random;
 use crate::support::http2::{
     CONTINUATION, Client, Crude, DATA, HEADERS, PING, RST_STREAM, SETTINGS, frame, get, post,
 };
@@ -120,18 +121,6 @@ fn frames_of_any_kind_panic_nothing() {
     assert_eq!(stage.server.metric("rapidrtmp_panics_total", ""), Some(0.0));
     let left = || (stage.blocked_count() == 0.0).then_some(());
     assert!(poll_until(NOISE, left).is_some());
-}
-
-/// xorshift64*: deterministic, so a failure can be run again.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % end
-    }
 }
 
 #[test]
