@@ -1,0 +1,182 @@
+//! A publisher's connection until it says what it publishes, on the shard that accepted it.
+
+use std::io;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use super::end::End;
+use super::{Publishing, farewell, flush, trace_messages};
+use crate::auth::Permit;
+use crate::media::Now;
+use crate::metrics::RefusedBecause;
+use crate::rtmp::{Event, HANDSHAKE_RANDOM_BYTES, PublishRequest, Refusal, ServerConfig, ServerSession};
+use crate::shard::Socket;
+use crate::shard::admission::Place;
+use crate::shard::handover::{Arrived, Handover};
+use crate::shard::service::{Service, wait_text};
+use crate::shard::streams::home_of;
+
+/// A connection that has not said yet what it publishes.
+pub struct Arriving {
+    service: Rc<Service>,
+    socket: Socket,
+    session: ServerSession,
+    address: IpAddr,
+    place: Place,
+    /// Received and not yet read by the session.
+    unread: Vec<u8>,
+    /// It has published before, and its end was logged.
+    has_published: bool,
+}
+
+/// A publish request, and what was received behind it.
+type Asked = (Box<PublishRequest>, Vec<u8>);
+/// The same, and what its token allows.
+type Allowed = (Asked, Permit);
+
+impl Arriving {
+    /// An accepted connection.
+    pub fn new(service: Rc<Service>, socket: Socket, address: IpAddr, place: Place) -> io::Result<Self> {
+        let mut random = [0; HANDSHAKE_RANDOM_BYTES];
+        getrandom::fill(&mut random)?;
+        let ingest = &service.config().ingest;
+        let config = ServerConfig {
+            handshake_timeout_ms: ingest.handshake_timeout_s.saturating_mul(1000),
+            publish_timeout_ms: ingest.publish_timeout_s.saturating_mul(1000),
+            first_media_timeout_ms: ingest.first_media_timeout_s.saturating_mul(1000),
+            media_timeout_ms: ingest.media_timeout_s.saturating_mul(1000),
+            note_messages: tracing::enabled!(tracing::Level::TRACE),
+        };
+        let session = ServerSession::new(config, random, service.shard.now());
+        Ok(Self { service, socket, session, address, place, unread: Vec::new(), has_published: false })
+    }
+
+    /// One that has published, said goodbye to its stream, and may publish another.
+    pub(super) fn again(
+        service: Rc<Service>,
+        socket: Socket,
+        session: ServerSession,
+        address: IpAddr,
+        place: Place,
+        unread: Vec<u8>,
+    ) -> Self {
+        Self { service, socket, session, address, place, unread, has_published: true }
+    }
+
+    /// Serves it until it publishes, and hands it to its stream's home.
+    pub async fn run(mut self) {
+        match self.until_publish().await {
+            Ok((asked, permit)) => self.go_home(asked, permit),
+            Err(end) => {
+                farewell(&self.service, &self.socket, &mut self.session).await;
+                end.count(&self.service);
+                if !self.has_published {
+                    tracing::info!(peer = %self.address, "rtmp connection ended before publish: {end}");
+                }
+            }
+        }
+    }
+
+    async fn until_publish(&mut self) -> Result<Allowed, End> {
+        let mut budget = self.service.shard.budget();
+        loop {
+            match self.session.deadline_us() {
+                Some(deadline_us) => self.socket.set_deadline(deadline_us),
+                None => self.socket.clear_deadline(),
+            }
+            let (session, service) = (&mut self.session, &self.service);
+            let unread = std::mem::take(&mut self.unread);
+            let received = if unread.is_empty() {
+                let digested = |bytes: &[u8]| (bytes.len(), request_in(session, bytes, service.shard.now()));
+                self.socket.recv(digested).await
+            } else {
+                Ok((unread.len(), request_in(session, &unread, service.shard.now())))
+            };
+            let (count, found) = match received {
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                    let now = self.service.shard.now();
+                    self.session.handle_time(now)?;
+                    continue;
+                }
+                other => other?,
+            };
+            trace_messages(&mut self.session, self.address, None);
+            if count == 0 {
+                return Err(End::Closed);
+            }
+            flush(&self.socket, &mut self.session)?;
+            if let Some(asked) = found? {
+                let permit = self.check_token(&asked.0)?;
+                return Ok((asked, permit));
+            }
+            budget.spend_bytes(count).await;
+        }
+    }
+
+    /// The token must name this stream; a failure costs its address a wait. Whether one that has expired will
+    /// do is for the stream's home to say.
+    fn check_token(&mut self, request: &PublishRequest) -> Result<Permit, End> {
+        let service = Rc::clone(&self.service);
+        if service.is_draining() {
+            return self.refuse(RefusedBecause::Draining, "the server is stopping");
+        }
+        if service.config().auth.open {
+            return Ok(Permit::Open);
+        }
+        let now = service.shard.now();
+        let wait_us = service.backoff.borrow().wait_us(self.address, now.monotonic_us);
+        if let Some(wait_us) = wait_us {
+            return self.refuse(RefusedBecause::Backoff, &wait_text(wait_us));
+        }
+        let presented = request.token.as_ref().map_or("", |token| token.expose());
+        match service.setup.tokens.permit(presented, request.name.as_str(), now.unix_us / 1_000_000) {
+            Ok(permit) => {
+                if matches!(permit, Permit::Valid(_)) {
+                    service.backoff.borrow_mut().succeeded(self.address);
+                }
+                Ok(permit)
+            }
+            Err(error) => {
+                service.backoff.borrow_mut().failed(self.address, now.monotonic_us);
+                self.refuse(RefusedBecause::Credentials, &error.to_string())
+            }
+        }
+    }
+
+    fn refuse<T>(&mut self, because: RefusedBecause, text: &str) -> Result<T, End> {
+        self.service.metrics.refused.of(because).inc();
+        self.session.reject_publish(Refusal::Denied, text);
+        Err(End::Refused(text.to_owned()))
+    }
+
+    fn go_home(self, (request, unread): Asked, permit: Permit) {
+        let Self { service, socket, session, address, mut place, .. } = self;
+        // It has shown a token: it no longer counts for its address.
+        place.release_address();
+        let home = home_of(&request.name, service.shard.shards_count());
+        let arrived = Arrived { place, session: Box::new(session), request, permit, unread, address };
+        if home == service.shard.index() {
+            let publishing = Publishing::new(Rc::clone(&service), socket, arrived);
+            service.shard.spawn("publisher", publishing.run());
+            return;
+        }
+        let handover = Box::new(Handover { descriptor: socket.into_fd(), arrived });
+        if let Err(lost) = service.hand_over(home, handover) {
+            service.metrics.rtmp_disconnects.inc();
+            tracing::warn!(stream = %lost.arrived.request.name, peer = %address, "publisher dropped: the inbox of its stream's home is full");
+        }
+    }
+}
+
+/// Reads up to a publish request; with it comes what was received behind it.
+fn request_in(session: &mut ServerSession, bytes: &[u8], now: Now) -> Result<Option<Asked>, End> {
+    let mut input = bytes;
+    loop {
+        match session.poll(&mut input, now)? {
+            Some(Event::PublishRequested(request)) => return Ok(Some((request, input.to_vec()))),
+            Some(Event::PublishRefused(error)) => return Err(End::Refused(error.to_string())),
+            Some(_) => {}
+            None => return Ok(None),
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! One RTMP connection: on the shard that accepted it until it says what it publishes, from then on at
+//! its stream's home.
+
+mod arriving;
+mod end;
+mod publishing;
+
+use std::io::{self, IoSlice};
+use std::net::IpAddr;
+
+pub use arriving::Arriving;
+pub use publishing::Publishing;
+
+use super::Socket;
+use super::service::Service;
+use crate::limits::RTMP_FAREWELL_US;
+use crate::media::StreamName;
+use crate::rtmp::{ServerSession, message_type};
+
+/// A line for each message that was noted, of its header alone: commands hold tokens.
+fn trace_messages(session: &mut ServerSession, peer: IpAddr, stream: Option<&StreamName>) {
+    for header in session.take_messages() {
+        tracing::trace!(
+            %peer,
+            stream = stream.map(tracing::field::display),
+            r#type = message_type::name(header.type_id),
+            timestamp_ms = header.timestamp_ms,
+            bytes = header.message_bytes,
+            "rtmp message"
+        );
+    }
+}
+
+/// Sends what the session has to say, as far as the socket takes it: a client that does not read must
+/// not hold up its own media. The session bounds what stays.
+fn flush(socket: &Socket, session: &mut ServerSession) -> io::Result<()> {
+    loop {
+        let output = session.output();
+        if output.is_empty() {
+            return Ok(());
+        }
+        match socket.try_send(&[IoSlice::new(output)])? {
+            Some(count) => session.output_written(count),
+            None => return Ok(()),
+        }
+    }
+}
+
+/// Sends the last words, if there are any, and gives the peer a moment to read them: a close with unread
+/// input resets the connection, and the reason would be lost.
+async fn farewell(service: &Service, socket: &Socket, session: &mut ServerSession) {
+    let has_words = !session.output().is_empty();
+    if flush(socket, session).is_err() || !has_words {
+        return;
+    }
+    let _ = socket.shutdown(std::net::Shutdown::Write);
+    // Absolute: who goes on sending is cut off all the same.
+    socket.set_deadline(service.shard.monotonic_us() + RTMP_FAREWELL_US);
+    let mut budget = service.shard.budget();
+    while let Ok(count @ 1..) = socket.recv(<[u8]>::len).await {
+        budget.spend_bytes(count).await;
+    }
+}

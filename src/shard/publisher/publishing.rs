@@ -1,0 +1,283 @@
+//! A publisher's connection at its stream's home.
+
+use std::cell::Cell;
+use std::io;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use super::end::End;
+use super::{Arriving, farewell, flush, trace_messages};
+use crate::auth::Permit;
+use crate::limits::CHALLENGE_POLL_US;
+use crate::metrics::{EndedBecause, RefusedBecause};
+use crate::origin::home::{Challenge, Departure, PublisherId};
+use crate::rtmp::{Event, PublishRequest, Refusal, ServerSession};
+use crate::shard::Socket;
+use crate::shard::admission::Place;
+use crate::shard::fault::FaultAt;
+use crate::shard::handover::Arrived;
+use crate::shard::service::Service;
+use crate::shard::streams::{EndedBy, PublisherHere, Stream};
+
+/// A connection at its stream's home.
+pub struct Publishing {
+    service: Rc<Service>,
+    socket: Rc<Socket>,
+    place: Place,
+    session: ServerSession,
+    request: PublishRequest,
+    permit: Permit,
+    unread: Vec<u8>,
+    address: IpAddr,
+    id: PublisherId,
+    ended: Rc<Cell<Option<EndedBy>>>,
+}
+
+/// What a publisher has at its stream's home. Dropped, it leaves, however its task ended.
+struct Attached {
+    service: Rc<Service>,
+    stream: Rc<Stream>,
+    id: PublisherId,
+    departure: Departure,
+}
+
+impl Attached {
+    fn new(service: &Rc<Service>, stream: Rc<Stream>, id: PublisherId) -> Self {
+        service.metrics.active_publishers.inc();
+        Self { service: Rc::clone(service), stream, id, departure: Departure::Lost }
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        self.service.metrics.active_publishers.dec();
+        if self.service.is_exiting() {
+            // The shard is being taken apart; its streams were ended by the drain.
+            return;
+        }
+        let (id, departure, now) = (self.id, self.departure, self.service.shard.now());
+        // A failure was logged where it happened; the stream is left either way.
+        let _ = self.service.at_home(&self.stream, |here, pool| {
+            if here.publisher.as_ref().is_some_and(|publisher| publisher.id == id) {
+                here.publisher = None;
+            }
+            here.home.detach(id, departure, now, pool);
+            Ok(())
+        });
+    }
+}
+
+impl Publishing {
+    /// A connection whose token is ours and for its stream; its reply is still owed.
+    pub fn new(service: Rc<Service>, socket: Socket, arrived: Arrived) -> Self {
+        let Arrived { place, session, request, permit, unread, address } = arrived;
+        let id = PublisherId(service.next_publisher());
+        let (socket, ended) = (Rc::new(socket), Rc::default());
+        Self {
+            service,
+            socket,
+            place,
+            session: *session,
+            request: *request,
+            permit,
+            unread,
+            address,
+            id,
+            ended,
+        }
+    }
+
+    /// Serves it to its end.
+    pub async fn run(mut self) {
+        let name = self.request.name.clone();
+        let end = match self.claim().await {
+            Ok(mut attached) => {
+                tracing::info!(stream = %name, peer = %self.address, encoder = %self.request.encoder, "publishing");
+                self.publish(&mut attached).await
+            }
+            Err(end) => end,
+        };
+        tracing::info!(stream = %name, peer = %self.address, received_bytes = self.session.received_bytes(), "publisher ended: {end}");
+        if matches!(end, End::Unpublished) {
+            self.arrive_again();
+            return;
+        }
+        if matches!(end, End::By(_)) {
+            self.session.stop(&end.to_string());
+        }
+        farewell(&self.service, &self.socket, &mut self.session).await;
+        end.count(&self.service);
+    }
+
+    /// The connection stays: its client may create and publish another stream.
+    fn arrive_again(self) {
+        let Self { service, socket, session, address, place, unread, .. } = self;
+        // The home has let go of it when the publisher left.
+        let Ok(socket) = Rc::try_unwrap(socket) else { return End::Closed.count(&service) };
+        let arriving = Arriving::again(Rc::clone(&service), socket, session, address, place, unread);
+        service.shard.spawn("rtmp", arriving.run());
+    }
+
+    /// Waits for the key to be free, or refuses.
+    async fn claim(&mut self) -> Result<Attached, End> {
+        let since_us = self.service.shard.monotonic_us();
+        loop {
+            let now = self.service.shard.now();
+            if self.service.is_draining() {
+                return self.refuse(Refusal::Denied, RefusedBecause::Draining, "the server is stopping");
+            }
+            // At each round: the session that it is to resume may have ended.
+            let permit = self.permit;
+            let allowed = self.service.check_permit(permit, &self.request.name, self.address, now);
+            if let Err((because, text)) = allowed {
+                return self.refuse(Refusal::Denied, because, &text);
+            }
+            let Some(stream) = self.service.home_stream(&self.request.name) else {
+                return self.refuse(Refusal::Denied, RefusedBecause::StreamsMax, "too many streams");
+            };
+            let id = self.id;
+            let here = PublisherHere {
+                id,
+                socket: Rc::clone(&self.socket),
+                ended: Rc::clone(&self.ended),
+                address: self.address.to_string(),
+                encoder: self.request.encoder.clone(),
+                bytes_before: self.socket.received_bytes(),
+            };
+            let answer = self.service.at_home(&stream, |home, pool| {
+                let challenge = home.home.challenge(since_us, now);
+                if challenge == Challenge::TakeOver
+                    && let Some(before) = home.publisher.take()
+                {
+                    before.end(EndedBy::TakeOver);
+                    home.home.detach(before.id, Departure::Lost, now, pool);
+                    if matches!(permit, Permit::Expired { .. }) {
+                        // Without grace that has ended the session: the next round tells.
+                        return Ok(Challenge::Wait);
+                    }
+                }
+                if matches!(challenge, Challenge::Free | Challenge::TakeOver) {
+                    home.home.attach(id, permit.token(), now)?;
+                    home.publisher = Some(here);
+                }
+                Ok(challenge)
+            });
+            match answer {
+                Ok(Challenge::Free | Challenge::TakeOver) => {
+                    let attached = Attached::new(&self.service, stream, id);
+                    self.session.accept_publish(now);
+                    return Ok(attached);
+                }
+                Ok(Challenge::Busy) => {
+                    let text = "somebody else is publishing this stream";
+                    return self.refuse(Refusal::BadName, RefusedBecause::KeyTaken, text);
+                }
+                Ok(Challenge::Wait) => {
+                    if self.socket.is_hung_up() {
+                        return Err(End::Closed);
+                    }
+                    self.service.shard.sleep_until(now.monotonic_us + CHALLENGE_POLL_US).await;
+                }
+                Err(failure) => return Err(End::Session(failure.because(), failure.to_string())),
+            }
+        }
+    }
+
+    fn refuse<T>(&mut self, refusal: Refusal, because: RefusedBecause, text: &str) -> Result<T, End> {
+        self.service.metrics.refused.of(because).inc();
+        self.session.reject_publish(refusal, text);
+        Err(End::Refused(text.to_owned()))
+    }
+
+    async fn publish(&mut self, attached: &mut Attached) -> End {
+        let mut budget = self.service.shard.budget();
+        let unread = std::mem::take(&mut self.unread);
+        let mut received = self.digest(&unread, attached).map(|()| unread.len());
+        loop {
+            if let Some(by) = self.ended.get() {
+                return End::By(by);
+            }
+            let count = match received {
+                Ok(count) => count,
+                Err(end) => return end,
+            };
+            if let Err(error) = flush(&self.socket, &mut self.session) {
+                return error.into();
+            }
+            if attached.departure == Departure::Unpublished {
+                return End::Unpublished;
+            }
+            budget.spend_bytes(count).await;
+            received = self.receive(attached).await;
+        }
+    }
+
+    async fn receive(&mut self, attached: &mut Attached) -> Result<usize, End> {
+        if self.ended.get().is_some() {
+            // The deadline that told so is not to be set anew.
+            return Ok(0);
+        }
+        match self.session.deadline_us() {
+            Some(deadline_us) => self.socket.set_deadline(deadline_us),
+            None => self.socket.clear_deadline(),
+        }
+        let socket = Rc::clone(&self.socket);
+        let received = socket
+            .recv(|bytes| {
+                let digested = self.digest(bytes, attached);
+                (bytes.len(), digested)
+            })
+            .await;
+        match received {
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                let now = self.service.shard.now();
+                self.session.handle_time(now)?;
+                Ok(0)
+            }
+            Err(error) => Err(error.into()),
+            Ok((0, _)) => Err(End::Closed),
+            Ok((count, digested)) => digested.map(|()| count),
+        }
+    }
+
+    /// Feeds received bytes through the session into the stream.
+    fn digest(&mut self, bytes: &[u8], attached: &mut Attached) -> Result<(), End> {
+        let (id, session) = (self.id, &mut self.session);
+        let now = self.service.shard.now();
+        self.service.metrics.rtmp_bytes_received.inc_by(bytes.len() as u64);
+        let mut input = bytes;
+        let unread = &mut self.unread;
+        let Attached { stream, departure, .. } = attached;
+        self.service.fault(FaultAt::Publisher, stream.shared.name.as_str());
+        let service = &self.service;
+        let digested = service.at_home(stream, |here, pool| {
+            service.fault(FaultAt::Media, stream.shared.name.as_str());
+            loop {
+                match session.poll(&mut input, now) {
+                    Ok(Some(Event::Media(fragment))) => here.home.media(id, &fragment, now, pool)?,
+                    Ok(Some(Event::Metadata(metadata))) => here.home.metadata(id, &metadata),
+                    Ok(Some(Event::MediaAborted(kind))) => here.home.media_aborted(id, kind, now, pool)?,
+                    Ok(Some(Event::Unpublished(_))) => {
+                        *departure = Departure::Unpublished;
+                        *unread = input.to_vec();
+                        return Ok(Ok(()));
+                    }
+                    Ok(Some(Event::PublishRequested(_) | Event::PublishRefused(_))) => {
+                        return Ok(Err(End::Session(
+                            EndedBecause::Protocol,
+                            "asked to publish a second stream".into(),
+                        )));
+                    }
+                    Ok(None) => return Ok(Ok(())),
+                    Err(error) => return Ok(Err(error.into())),
+                }
+            }
+        });
+        trace_messages(&mut self.session, self.address, Some(&self.request.name));
+        match digested {
+            Ok(digested) => digested,
+            // It was counted there.
+            Err(_) => Err(End::By(EndedBy::Failure)),
+        }
+    }
+}
