@@ -104,7 +104,7 @@ impl Ends {
         let pem =
             Pem { name: "chain".into(), chain: identity.chain, key_name: "key".into(), key: identity.key };
         let certificates = Certificates::new(&[pem]).expect("a certificate that does");
-        Self { server: certificates.server_config(true).expect("TLS starts"), client }
+        Self { server: certificates.server_configs(true).expect("TLS starts").https, client }
     }
 }
 

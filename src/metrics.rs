@@ -63,6 +63,8 @@ labels! {
     EndedBecause "reason" {
         /// It broke the protocol.
         Protocol = "protocol",
+        /// Its first byte was of another protocol.
+        OtherProtocol = "other_protocol",
         /// It passed a bound.
         Bound = "bound",
         /// It was too late with something.
@@ -209,6 +211,7 @@ pub struct Registry {
 metrics! {
     rtmp_connections: Counter = "RTMP connections accepted";
     rtmp_disconnects: Counter = "RTMP connections ended";
+    rtmps_connections: Counter = "RTMP connections that speak TLS";
     http_connections: Counter = "HTTP connections accepted";
     http_disconnects: Counter = "HTTP connections ended";
     rtmp_errors: Labelled<EndedBecause> = "RTMP connections ended by an error";

@@ -8,6 +8,7 @@ mod digest;
 mod handshake;
 mod message;
 mod metadata;
+mod opening;
 mod output;
 mod rate;
 mod server;
@@ -18,6 +19,7 @@ pub use client::{ClientConfig, ClientError, ClientEvent, ClientSession};
 pub use handshake::{HANDSHAKE_RANDOM_BYTES, HandshakeError};
 pub use message::{MessageHeader, message_type};
 pub use metadata::StreamMetadata;
+pub use opening::Opening;
 pub use server::{
     Event, MediaFragment, Phase, PublishRequest, Refusal, ServerConfig, ServerSession, SessionError,
     UnpublishCause,

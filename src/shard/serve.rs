@@ -14,7 +14,7 @@ use rustls::ServerConfig;
 use super::certificates::ALPN_HTTP2;
 use super::connected::Connected;
 use super::http2;
-use super::publisher::Arriving;
+use super::publisher::Accepted;
 use super::service::{Message, Service, Setup};
 use super::streams::home_of;
 use super::tls::TlsSocket;
@@ -175,7 +175,8 @@ async fn serve(
     shard.spawn("ticks", Rc::clone(&service).run_ticks());
     shard.spawn("rtmp listener", accept_rtmp(Rc::clone(&service), rtmp));
     shard.spawn("http listener", accept_http(Rc::clone(&service), http, None));
-    if let (Some(https), Some(tls)) = (https, service.setup.tls.clone()) {
+    if let (Some(https), Some(tls)) = (https, &service.setup.tls) {
+        let tls = Arc::clone(&tls.https);
         shard.spawn("https listener", accept_http(Rc::clone(&service), https, Some(tls)));
     }
     service.exited().await;
@@ -194,8 +195,8 @@ async fn accept_rtmp(service: Rc<Service>, mut listener: Listener) {
         match place {
             Ok(place) => {
                 service.metrics.rtmp_connections.inc();
-                match Arriving::new(Rc::clone(&service), socket, peer.ip(), place) {
-                    Ok(arriving) => service.shard.spawn("rtmp", arriving.run()),
+                match Accepted::new(Rc::clone(&service), socket, peer.ip(), place) {
+                    Ok(accepted) => service.shard.spawn("rtmp", accepted.run()),
                     Err(error) => tracing::error!("no randomness for a handshake: {error}"),
                 }
             }
@@ -241,10 +242,7 @@ async fn serve_tls(socket: Socket, tls: Arc<ServerConfig>, connected: Connected)
     socket.set_deadline(service.shard.monotonic_us() + TLS_HANDSHAKE_US_MAX);
     match TlsSocket::accept(socket, tls, Rc::clone(&service.tls_buffers)).await {
         Ok(socket) => {
-            metrics.tls_handshakes.inc();
-            if socket.is_resumed() {
-                metrics.tls_resumed.inc();
-            }
+            service.count_tls(&socket);
             let is_http2 = socket.is_protocol(ALPN_HTTP2);
             let transport = Transport::Tls(Box::new(socket));
             match is_http2 {

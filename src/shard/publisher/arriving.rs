@@ -9,17 +9,17 @@ use super::{Publishing, farewell, flush, trace_messages};
 use crate::auth::Permit;
 use crate::media::Now;
 use crate::metrics::RefusedBecause;
-use crate::rtmp::{Event, HANDSHAKE_RANDOM_BYTES, PublishRequest, Refusal, ServerConfig, ServerSession};
-use crate::shard::Socket;
+use crate::rtmp::{Event, PublishRequest, Refusal, ServerSession};
+use crate::shard::Transport;
 use crate::shard::admission::Place;
 use crate::shard::handover::{Arrived, Handover};
 use crate::shard::service::{Service, wait_text};
 use crate::shard::streams::home_of;
 
 /// A connection that has not said yet what it publishes.
-pub struct Arriving {
+pub(super) struct Arriving {
     service: Rc<Service>,
-    socket: Socket,
+    transport: Transport,
     session: ServerSession,
     address: IpAddr,
     place: Place,
@@ -35,40 +35,36 @@ type Asked = (Box<PublishRequest>, Vec<u8>);
 type Allowed = (Asked, Permit);
 
 impl Arriving {
-    /// An accepted connection.
-    pub fn new(service: Rc<Service>, socket: Socket, address: IpAddr, place: Place) -> io::Result<Self> {
-        let mut random = [0; HANDSHAKE_RANDOM_BYTES];
-        getrandom::fill(&mut random)?;
-        let ingest = &service.config().ingest;
-        let config = ServerConfig {
-            handshake_timeout_ms: ingest.handshake_timeout_s.saturating_mul(1000),
-            publish_timeout_ms: ingest.publish_timeout_s.saturating_mul(1000),
-            first_media_timeout_ms: ingest.first_media_timeout_s.saturating_mul(1000),
-            media_timeout_ms: ingest.media_timeout_s.saturating_mul(1000),
-            note_messages: tracing::enabled!(tracing::Level::TRACE),
-        };
-        let session = ServerSession::new(config, random, service.shard.now());
-        Ok(Self { service, socket, session, address, place, unread: Vec::new(), has_published: false })
-    }
-
-    /// One that has published, said goodbye to its stream, and may publish another.
-    pub(super) fn again(
+    /// A connection that has said by `unread`, its first bytes, that it is RTMP, or that is so under TLS.
+    pub(super) fn new(
         service: Rc<Service>,
-        socket: Socket,
+        transport: Transport,
         session: ServerSession,
         address: IpAddr,
         place: Place,
         unread: Vec<u8>,
     ) -> Self {
-        Self { service, socket, session, address, place, unread, has_published: true }
+        Self { service, transport, session, address, place, unread, has_published: false }
+    }
+
+    /// One that has published, said goodbye to its stream, and may publish another.
+    pub(super) fn again(
+        service: Rc<Service>,
+        transport: Transport,
+        session: ServerSession,
+        address: IpAddr,
+        place: Place,
+        unread: Vec<u8>,
+    ) -> Self {
+        Self { has_published: true, ..Self::new(service, transport, session, address, place, unread) }
     }
 
     /// Serves it until it publishes, and hands it to its stream's home.
-    pub async fn run(mut self) {
+    pub(super) async fn run(mut self) {
         match self.until_publish().await {
             Ok((asked, permit)) => self.go_home(asked, permit),
             Err(end) => {
-                farewell(&self.service, &self.socket, &mut self.session).await;
+                farewell(&self.service, &self.transport, &mut self.session).await;
                 end.count(&self.service);
                 if !self.has_published {
                     tracing::info!(peer = %self.address, "rtmp connection ended before publish: {end}");
@@ -81,14 +77,14 @@ impl Arriving {
         let mut budget = self.service.shard.budget();
         loop {
             match self.session.deadline_us() {
-                Some(deadline_us) => self.socket.set_deadline(deadline_us),
-                None => self.socket.clear_deadline(),
+                Some(deadline_us) => self.transport.socket().set_deadline(deadline_us),
+                None => self.transport.socket().clear_deadline(),
             }
             let (session, service) = (&mut self.session, &self.service);
             let unread = std::mem::take(&mut self.unread);
             let received = if unread.is_empty() {
                 let digested = |bytes: &[u8]| (bytes.len(), request_in(session, bytes, service.shard.now()));
-                self.socket.recv(digested).await
+                self.transport.recv(digested).await
             } else {
                 Ok((unread.len(), request_in(session, &unread, service.shard.now())))
             };
@@ -104,7 +100,7 @@ impl Arriving {
             if count == 0 {
                 return Err(End::Closed);
             }
-            flush(&self.socket, &mut self.session)?;
+            flush(&self.transport, &mut self.session)?;
             if let Some(asked) = found? {
                 let permit = self.check_token(&asked.0)?;
                 return Ok((asked, permit));
@@ -150,17 +146,17 @@ impl Arriving {
     }
 
     fn go_home(self, (request, unread): Asked, permit: Permit) {
-        let Self { service, socket, session, address, mut place, .. } = self;
+        let Self { service, transport, session, address, mut place, .. } = self;
         // It has shown a token: it no longer counts for its address.
         place.release_address();
         let home = home_of(&request.name, service.shard.shards_count());
         let arrived = Arrived { place, session: Box::new(session), request, permit, unread, address };
         if home == service.shard.index() {
-            let publishing = Publishing::new(Rc::clone(&service), socket, arrived);
+            let publishing = Publishing::new(Rc::clone(&service), transport, arrived);
             service.shard.spawn("publisher", publishing.run());
             return;
         }
-        let handover = Box::new(Handover { descriptor: socket.into_fd(), arrived });
+        let handover = Box::new(Handover { connection: transport.into_moving(), arrived });
         if let Err(lost) = service.hand_over(home, handover) {
             service.metrics.rtmp_disconnects.inc();
             tracing::warn!(stream = %lost.arrived.request.name, peer = %address, "publisher dropped: the inbox of its stream's home is full");

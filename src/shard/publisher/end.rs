@@ -39,6 +39,7 @@ impl End {
         match self {
             Self::Io(error) => match error.kind() {
                 io::ErrorKind::TimedOut => Some(EndedBecause::Timeout),
+                io::ErrorKind::InvalidData => Some(EndedBecause::Protocol),
                 io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => None,
                 _ => Some(EndedBecause::Socket),
             },
@@ -66,6 +67,7 @@ impl From<SessionError> for End {
     fn from(error: SessionError) -> Self {
         let because = match &error {
             SessionError::TimedOut { .. } => EndedBecause::Timeout,
+            SessionError::Handshake(_) => EndedBecause::OtherProtocol,
             SessionError::OutputFull { .. } => EndedBecause::SlowReader,
             _ => EndedBecause::Protocol,
         };

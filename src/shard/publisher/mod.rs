@@ -3,15 +3,17 @@
 
 mod arriving;
 mod end;
+mod opening;
 mod publishing;
 
 use std::io::{self, IoSlice};
 use std::net::IpAddr;
 
-pub use arriving::Arriving;
+use arriving::Arriving;
+pub use opening::Accepted;
 pub use publishing::Publishing;
 
-use super::Socket;
+use super::Transport;
 use super::service::Service;
 use crate::limits::RTMP_FAREWELL_US;
 use crate::media::StreamName;
@@ -32,14 +34,17 @@ fn trace_messages(session: &mut ServerSession, peer: IpAddr, stream: Option<&Str
 }
 
 /// Sends what the session has to say, as far as the socket takes it: a client that does not read must
-/// not hold up its own media. The session bounds what stays.
-fn flush(socket: &Socket, session: &mut ServerSession) -> io::Result<()> {
+/// not hold up its own media. The session bounds what stays, and TLS what it has encrypted.
+fn flush(transport: &Transport, session: &mut ServerSession) -> io::Result<()> {
+    if transport.unsent_bytes() > 0 && transport.try_send(&[])?.is_none() {
+        return Ok(());
+    }
     loop {
         let output = session.output();
         if output.is_empty() {
             return Ok(());
         }
-        match socket.try_send(&[IoSlice::new(output)])? {
+        match transport.try_send(&[IoSlice::new(output)])? {
             Some(count) => session.output_written(count),
             None => return Ok(()),
         }
@@ -48,16 +53,16 @@ fn flush(socket: &Socket, session: &mut ServerSession) -> io::Result<()> {
 
 /// Sends the last words, if there are any, and gives the peer a moment to read them: a close with unread
 /// input resets the connection, and the reason would be lost.
-async fn farewell(service: &Service, socket: &Socket, session: &mut ServerSession) {
+async fn farewell(service: &Service, transport: &Transport, session: &mut ServerSession) {
     let has_words = !session.output().is_empty();
-    if flush(socket, session).is_err() || !has_words {
+    if flush(transport, session).is_err() || !has_words {
         return;
     }
-    let _ = socket.shutdown(std::net::Shutdown::Write);
+    transport.close_write();
     // Absolute: who goes on sending is cut off all the same.
-    socket.set_deadline(service.shard.monotonic_us() + RTMP_FAREWELL_US);
+    transport.socket().set_deadline(service.shard.monotonic_us() + RTMP_FAREWELL_US);
     let mut budget = service.shard.budget();
-    while let Ok(count @ 1..) = socket.recv(<[u8]>::len).await {
+    while let Ok(count @ 1..) = transport.recv(<[u8]>::len).await {
         budget.spend_bytes(count).await;
     }
 }

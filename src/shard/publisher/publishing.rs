@@ -12,7 +12,7 @@ use crate::limits::CHALLENGE_POLL_US;
 use crate::metrics::{EndedBecause, RefusedBecause};
 use crate::origin::home::{Challenge, Departure, PublisherId};
 use crate::rtmp::{Event, PublishRequest, Refusal, ServerSession};
-use crate::shard::Socket;
+use crate::shard::Transport;
 use crate::shard::admission::Place;
 use crate::shard::fault::FaultAt;
 use crate::shard::handover::Arrived;
@@ -22,7 +22,7 @@ use crate::shard::streams::{EndedBy, PublisherHere, Stream};
 /// A connection at its stream's home.
 pub struct Publishing {
     service: Rc<Service>,
-    socket: Rc<Socket>,
+    transport: Rc<Transport>,
     place: Place,
     session: ServerSession,
     request: PublishRequest,
@@ -69,13 +69,13 @@ impl Drop for Attached {
 
 impl Publishing {
     /// A connection whose token is ours and for its stream; its reply is still owed.
-    pub fn new(service: Rc<Service>, socket: Socket, arrived: Arrived) -> Self {
+    pub fn new(service: Rc<Service>, transport: Transport, arrived: Arrived) -> Self {
         let Arrived { place, session, request, permit, unread, address } = arrived;
         let id = PublisherId(service.next_publisher());
-        let (socket, ended) = (Rc::new(socket), Rc::default());
+        let (transport, ended) = (Rc::new(transport), Rc::default());
         Self {
             service,
-            socket,
+            transport,
             place,
             session: *session,
             request: *request,
@@ -92,7 +92,7 @@ impl Publishing {
         let name = self.request.name.clone();
         let end = match self.claim().await {
             Ok(mut attached) => {
-                tracing::info!(stream = %name, peer = %self.address, encoder = %self.request.encoder, "publishing");
+                tracing::info!(stream = %name, peer = %self.address, encoder = %self.request.encoder, tls = self.transport.is_tls(), "publishing");
                 self.publish(&mut attached).await
             }
             Err(end) => end,
@@ -105,16 +105,16 @@ impl Publishing {
         if matches!(end, End::By(_)) {
             self.session.stop(&end.to_string());
         }
-        farewell(&self.service, &self.socket, &mut self.session).await;
+        farewell(&self.service, &self.transport, &mut self.session).await;
         end.count(&self.service);
     }
 
     /// The connection stays: its client may create and publish another stream.
     fn arrive_again(self) {
-        let Self { service, socket, session, address, place, unread, .. } = self;
+        let Self { service, transport, session, address, place, unread, .. } = self;
         // The home has let go of it when the publisher left.
-        let Ok(socket) = Rc::try_unwrap(socket) else { return End::Closed.count(&service) };
-        let arriving = Arriving::again(Rc::clone(&service), socket, session, address, place, unread);
+        let Ok(transport) = Rc::try_unwrap(transport) else { return End::Closed.count(&service) };
+        let arriving = Arriving::again(Rc::clone(&service), transport, session, address, place, unread);
         service.shard.spawn("rtmp", arriving.run());
     }
 
@@ -138,11 +138,11 @@ impl Publishing {
             let id = self.id;
             let here = PublisherHere {
                 id,
-                socket: Rc::clone(&self.socket),
+                transport: Rc::clone(&self.transport),
                 ended: Rc::clone(&self.ended),
                 address: self.address.to_string(),
                 encoder: self.request.encoder.clone(),
-                bytes_before: self.socket.received_bytes(),
+                bytes_before: self.transport.socket().received_bytes(),
             };
             let answer = self.service.at_home(&stream, |home, pool| {
                 let challenge = home.home.challenge(since_us, now);
@@ -173,7 +173,7 @@ impl Publishing {
                     return self.refuse(Refusal::BadName, RefusedBecause::KeyTaken, text);
                 }
                 Ok(Challenge::Wait) => {
-                    if self.socket.is_hung_up() {
+                    if self.transport.socket().is_hung_up() {
                         return Err(End::Closed);
                     }
                     self.service.shard.sleep_until(now.monotonic_us + CHALLENGE_POLL_US).await;
@@ -201,7 +201,7 @@ impl Publishing {
                 Ok(count) => count,
                 Err(end) => return end,
             };
-            if let Err(error) = flush(&self.socket, &mut self.session) {
+            if let Err(error) = flush(&self.transport, &mut self.session) {
                 return error.into();
             }
             if attached.departure == Departure::Unpublished {
@@ -218,11 +218,11 @@ impl Publishing {
             return Ok(0);
         }
         match self.session.deadline_us() {
-            Some(deadline_us) => self.socket.set_deadline(deadline_us),
-            None => self.socket.clear_deadline(),
+            Some(deadline_us) => self.transport.socket().set_deadline(deadline_us),
+            None => self.transport.socket().clear_deadline(),
         }
-        let socket = Rc::clone(&self.socket);
-        let received = socket
+        let transport = Rc::clone(&self.transport);
+        let received = transport
             .recv(|bytes| {
                 let digested = self.digest(bytes, attached);
                 (bytes.len(), digested)
