@@ -154,6 +154,17 @@ pub const RTMP_FIRST_MEDIA_TIMEOUT_MS: u32 = 15_000;
 /// Between two media messages. Bytes that complete no message do not count.
 pub const RTMP_MEDIA_TIMEOUT_MS: u32 = 10_000;
 const _: () = assert!(RTMP_MEDIA_TIMEOUT_MS <= RTMP_FIRST_MEDIA_TIMEOUT_MS);
+/// Microseconds without a byte of a publisher after which its host is to show that it is there.
+pub const RTMP_SILENCE_US: u64 = 2_000_000;
+/// Milliseconds for which that host may then acknowledge nothing: three questions of TCP's keep-alive. It is less than
+/// the time for media, so that a host that is gone is told from an encoder that pauses, and more than a
+/// phone needs from one cell to the next.
+pub const RTMP_UNACKNOWLEDGED_MS_MAX: u32 = 6_000;
+const _: () = assert!(RTMP_SILENCE_US < RTMP_UNACKNOWLEDGED_MS_MAX as u64 * 1000);
+const _: () = assert!(RTMP_UNACKNOWLEDGED_MS_MAX < RTMP_MEDIA_TIMEOUT_MS);
+/// Seconds of silence before such a question, and between two.
+pub const RTMP_KEEPALIVE_S: u32 = 2;
+const _: () = assert!(RTMP_KEEPALIVE_S * 1000 * 2 <= RTMP_UNACKNOWLEDGED_MS_MAX);
 // Shards --------------------------------------------------------------------------------------
 
 /// Submission entries of a shard's rings: 8 executors of this depth fit the usual 8 MiB of RLIMIT_MEMLOCK.

@@ -109,6 +109,38 @@ fn a_publisher_that_sends_no_media_is_ended() {
     }
 }
 
+/// A host that is gone acknowledges nothing and sends no end. The peer's kernel is made to be so: it drops all that comes.
+#[test]
+fn a_publisher_whose_host_is_gone_is_told_from_one_that_pauses() {
+    let config = "[ingest]\nmedia_timeout_s = 60\n".to_owned();
+    for shards in [1, 2] {
+        let server = Server::start(&Options { shards, config: Some(config.clone()), ..Options::default() });
+        let mut pauses = RtmpPublisher::connect(server.rtmp(), "pauses", None).unwrap();
+        pauses.run(Duration::from_secs(1)).unwrap();
+        let mut gone = RtmpPublisher::connect(server.rtmp(), "gone", None).unwrap();
+        gone.run(Duration::from_secs(1)).unwrap();
+        // And one that owes an acknowledgement when it goes: of an answer to each 4,096 bytes (5.4.4).
+        let mut owes = RtmpPublisher::connect(server.rtmp(), "owes", None).unwrap();
+        owes.send_raw(&[2, 0, 0, 0, 0, 0, 4, 5, 0, 0, 0, 0, 0, 0, 16, 0]).unwrap();
+        owes.run(Duration::from_secs(1)).unwrap();
+        for publisher in [&gone, &owes] {
+            let drop_all = socket2::SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, 0);
+            socket2::SockRef::from(publisher.socket()).attach_filter(&[drop_all]).unwrap();
+        }
+        let began = Instant::now();
+        owes.send_until(Duration::from_secs(2)).unwrap();
+        let ended = poll_until(Duration::from_secs(12) + NOISE, || {
+            let told = "publisher ended: its host acknowledges nothing any more";
+            (server.log().matches(told).count() == 2).then_some(())
+        });
+        assert!(ended.is_some(), "{}", server.log());
+        assert!(began.elapsed() > Duration::from_secs(5), "{:?}", began.elapsed());
+        assert_eq!(server.metric("rapidrtmp_rtmp_errors_total", "reason=\"timeout\""), Some(2.0));
+        assert_eq!(server.metric("rapidrtmp_active_publishers", ""), Some(1.0));
+        pauses.run(Duration::from_secs(1)).unwrap();
+    }
+}
+
 /// A command message on chunk stream 3, in one chunk of at most 128 bytes.
 fn command(name: &str, transaction: f64, stream: u32, text: Option<&str>) -> Vec<u8> {
     let string = |text: &str| [&[2, 0, text.len() as u8], text.as_bytes()].concat();

@@ -1,11 +1,10 @@
 //! A publisher's connection until it says what it publishes, on the shard that accepted it.
 
-use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::end::End;
-use super::{Publishing, farewell, flush, trace_messages};
+use super::{Publishing, farewell, flush, is_deadline, trace_messages};
 use crate::auth::Permit;
 use crate::media::Now;
 use crate::metrics::RefusedBecause;
@@ -89,7 +88,7 @@ impl Arriving {
                 Ok((unread.len(), request_in(session, &unread, service.shard.now())))
             };
             let (count, found) = match received {
-                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                Err(error) if is_deadline(&error) => {
                     let now = self.service.shard.now();
                     self.session.handle_time(now)?;
                     continue;

@@ -25,6 +25,9 @@ impl std::fmt::Display for End {
         match self {
             Self::Closed => f.write_str("closed by the publisher"),
             Self::Unpublished => f.write_str("unpublished"),
+            Self::Io(error) if error.kind() == io::ErrorKind::TimedOut => {
+                write!(f, "its host acknowledges nothing any more: {error}")
+            }
             Self::Io(error) => write!(f, "{error}"),
             Self::Session(_, text) => f.write_str(text),
             Self::Refused(text) => write!(f, "refused: {text}"),

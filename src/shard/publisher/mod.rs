@@ -33,6 +33,11 @@ fn trace_messages(session: &mut ServerSession, peer: IpAddr, stream: Option<&Str
     }
 }
 
+/// True when it was our deadline that passed, and not TCP's patience with the peer's host.
+fn is_deadline(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none()
+}
+
 /// Sends what the session has to say, as far as the socket takes it: a client that does not read must
 /// not hold up its own media. The session bounds what stays, and TLS what it has encrypted.
 fn flush(transport: &Transport, session: &mut ServerSession) -> io::Result<()> {

@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::Arriving;
 use super::end::End;
+use super::{Arriving, is_deadline};
+use crate::limits::RTMP_KEEPALIVE_S;
 use crate::metrics::EndedBecause;
 use crate::rtmp::{HANDSHAKE_RANDOM_BYTES, Opening, ServerConfig, ServerSession};
 use crate::shard::admission::Place;
@@ -40,6 +41,8 @@ impl Accepted {
             note_messages: tracing::enabled!(tracing::Level::TRACE),
         };
         let session = ServerSession::new(config, random, service.shard.now());
+        // One that has failed by now tells so when it is read.
+        let _ = socket.keep_alive(RTMP_KEEPALIVE_S);
         Ok(Self { service, socket, session, address, place })
     }
 
@@ -63,7 +66,7 @@ impl Accepted {
 /// The connection as RTMP is to be read from it, and what was read of that already.
 async fn open(service: &Service, socket: Socket) -> Result<(Transport, Vec<u8>), End> {
     let mut received = match socket.recv(<[u8]>::to_vec).await {
-        Err(error) if error.kind() == io::ErrorKind::TimedOut => return Err(too_late("the first byte")),
+        Err(error) if is_deadline(&error) => return Err(too_late("the first byte")),
         received => received?,
     };
     let Some(&first) = received.first() else { return Err(End::Closed) };

@@ -1,14 +1,13 @@
 //! A publisher's connection at its stream's home.
 
 use std::cell::Cell;
-use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::end::End;
-use super::{Arriving, farewell, flush, trace_messages};
+use super::{Arriving, farewell, flush, is_deadline, trace_messages};
 use crate::auth::Permit;
-use crate::limits::CHALLENGE_POLL_US;
+use crate::limits::{CHALLENGE_POLL_US, RTMP_SILENCE_US, RTMP_UNACKNOWLEDGED_MS_MAX};
 use crate::metrics::{EndedBecause, RefusedBecause};
 use crate::origin::home::{Challenge, Departure, PublisherId};
 use crate::rtmp::{Event, PublishRequest, Refusal, ServerSession};
@@ -28,6 +27,10 @@ pub struct Publishing {
     request: PublishRequest,
     permit: Permit,
     unread: Vec<u8>,
+    /// When the newest byte came, monotonic microseconds.
+    heard_us: u64,
+    /// It has been silent since, for so long that its host has to show that it is there.
+    is_doubted: bool,
     address: IpAddr,
     id: PublisherId,
     ended: Rc<Cell<Option<EndedBy>>>,
@@ -73,6 +76,7 @@ impl Publishing {
         let Arrived { place, session, request, permit, unread, address } = arrived;
         let id = PublisherId(service.next_publisher());
         let (transport, ended) = (Rc::new(transport), Rc::default());
+        let heard_us = service.shard.monotonic_us();
         Self {
             service,
             transport,
@@ -81,6 +85,8 @@ impl Publishing {
             request: *request,
             permit,
             unread,
+            heard_us,
+            is_doubted: false,
             address,
             id,
             ended,
@@ -217,10 +223,9 @@ impl Publishing {
             // The deadline that told so is not to be set anew.
             return Ok(0);
         }
-        match self.session.deadline_us() {
-            Some(deadline_us) => self.transport.socket().set_deadline(deadline_us),
-            None => self.transport.socket().clear_deadline(),
-        }
+        let silence_us = if self.is_doubted { u64::MAX } else { self.heard_us + RTMP_SILENCE_US };
+        let deadline_us = self.session.deadline_us().unwrap_or(u64::MAX);
+        self.transport.socket().set_deadline(deadline_us.min(silence_us));
         let transport = Rc::clone(&self.transport);
         let received = transport
             .recv(|bytes| {
@@ -229,14 +234,29 @@ impl Publishing {
             })
             .await;
         match received {
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+            Err(error) if is_deadline(&error) => {
                 let now = self.service.shard.now();
                 self.session.handle_time(now)?;
+                self.doubt(true);
                 Ok(0)
             }
             Err(error) => Err(error.into()),
             Ok((0, _)) => Err(End::Closed),
-            Ok((count, digested)) => digested.map(|()| count),
+            Ok((count, digested)) => {
+                self.heard_us = self.service.shard.monotonic_us();
+                self.doubt(false);
+                digested.map(|()| count)
+            }
+        }
+    }
+
+    /// While it is silent its host is not waited for without an answer. While it speaks it is: there are encoders
+    /// that never read, and TCP would end those for what they leave unread.
+    fn doubt(&mut self, is_silent: bool) {
+        if std::mem::replace(&mut self.is_doubted, is_silent) != is_silent {
+            let unacknowledged_ms_max = is_silent.then_some(RTMP_UNACKNOWLEDGED_MS_MAX);
+            // One that has failed by now tells so when it is read.
+            let _ = self.transport.socket().set_unacknowledged_max(unacknowledged_ms_max);
         }
     }
 
