@@ -106,10 +106,26 @@ pub const RTMP_PAYLOAD_BYTES_PER_HEADER_MIN: u32 = 64;
 pub const RTMP_HEADER_CREDIT_BYTES: u32 = 1024 * 1024;
 const _: () = assert!(RTMP_PAYLOAD_BYTES_PER_HEADER_MIN < RTMP_CHUNK_BYTES_DEFAULT);
 const _: () = assert!(RTMP_PAYLOAD_BYTES_PER_HEADER_MIN < RTMP_HEADER_CREDIT_BYTES);
-/// Messages a second of one connection: 240 fps with eight audio tracks is under 700.
+/// Messages a second of one connection, in the long run: 240 fps with eight audio tracks is under 700. What comes
+/// faster is read no faster: it waits in its sender's socket.
 pub const RTMP_MESSAGES_PER_S_MAX: u32 = 2000;
 /// Messages at once after a network stall: 20 s of a usual stream (60 fps and 47 audio frames a second).
 pub const RTMP_MESSAGES_BURST_MAX: u32 = 4000;
+/// Microseconds that reading rests when they are used up: 40 more messages.
+pub const RTMP_REST_US: u64 = 20_000;
+/// Microseconds of such rests, half of the time that has passed taken off, after which a connection ends: half a
+/// minute of one that never has enough. No encoder needs more than a few rests after a stall.
+pub const RTMP_FLOOD_US_MAX: u64 = 15_000_000;
+const _: () = assert!(RTMP_REST_US < RTMP_FLOOD_US_MAX);
+/// Milliseconds that media may come before its time, as a file does that is not sent in real time; then it is read in
+/// real time. A relay begins with what it has kept: three of x264's usual GOPs at 25 fps.
+pub const RTMP_AHEAD_MS_MAX: u32 = 30_000;
+/// Milliseconds that media may lag and then catch up without counting as early: longer than any silence that a
+/// publisher survives.
+pub const RTMP_BEHIND_MS_MAX: u32 = 60_000;
+const _: () = assert!(RTMP_BEHIND_MS_MAX > RTMP_MEDIA_TIMEOUT_MS);
+/// Percent of real time at which early media is read, so that an encoder whose clock is fast is never held back.
+pub const RTMP_AHEAD_READ_PERCENT: u64 = 101;
 /// Commands a second of one connection: a publisher opens with five.
 pub const RTMP_COMMANDS_PER_S_MAX: u32 = 32;
 const _: () = assert!(RTMP_COMMANDS_PER_S_MAX < RTMP_MESSAGES_PER_S_MAX);

@@ -10,6 +10,7 @@ mod message;
 mod metadata;
 mod opening;
 mod output;
+mod pace;
 mod rate;
 mod server;
 mod target;

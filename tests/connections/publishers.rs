@@ -271,6 +271,39 @@ fn defect_7_a_hundred_publishers_are_all_live_at_once_and_all_leave() {
     }
 }
 
+/// A file that is not sent in real time: it is held back, and not cut.
+#[test]
+fn a_publisher_far_ahead_of_its_time_is_read_in_real_time_and_one_that_floods_is_slowed() {
+    for shards in [1, 2] {
+        let server = Server::start(&Options { shards, latency: Some("ultra"), ..Options::default() });
+        let mut publisher = RtmpPublisher::connect(server.rtmp(), "file", None).unwrap();
+        // More messages than are read at once, of no content (the burst is 4,000).
+        let pings: Vec<u8> = [2, 0, 0, 0, 0, 0, 6, 4, 0, 0, 0, 0, 0, 3, 0, 0, 0, 1]
+            .into_iter()
+            .cycle()
+            .take(18 * 6000)
+            .collect();
+        publisher.send_raw(&pings).unwrap();
+        let began = Instant::now();
+        publisher.send_until(Duration::from_secs(36)).unwrap();
+        let frames = || server.metric("rapidrtmp_frames_received_total", "type=\"video\"").unwrap_or(0.0);
+        let at_once = poll_until(NOISE * 2, || (frames() >= 890.0).then_some(()));
+        assert!(at_once.is_some(), "{} frames", frames());
+        assert!(began.elapsed() > Duration::from_millis(900), "the messages took {:?}", began.elapsed());
+        let early = frames();
+        assert!(
+            early < 1070.0 || began.elapsed() > Duration::from_secs(5),
+            "{early} frames are not held back"
+        );
+        let all = poll_until(NOISE * 4, || (frames() >= 1080.0).then_some(()));
+        assert!(all.is_some(), "{} frames", frames());
+        assert!(began.elapsed() > Duration::from_secs(5), "36 s of media in {:?}", began.elapsed());
+        playable(server.http(), "file");
+        publisher.exchange().unwrap();
+        assert_eq!(server.metric("rapidrtmp_active_publishers", ""), Some(1.0));
+    }
+}
+
 #[test]
 fn a_publisher_that_never_reads_publishes_all_the_same() {
     for shards in [1, 2] {

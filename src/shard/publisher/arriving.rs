@@ -75,6 +75,10 @@ impl Arriving {
     async fn until_publish(&mut self) -> Result<Allowed, End> {
         let mut budget = self.service.shard.budget();
         loop {
+            if let Some(rest_until_us) = self.session.rest_until_us() {
+                self.service.shard.sleep_until(rest_until_us).await;
+                self.session.handle_time(self.service.shard.now())?;
+            }
             match self.session.deadline_us() {
                 Some(deadline_us) => self.transport.socket().set_deadline(deadline_us),
                 None => self.transport.socket().clear_deadline(),
@@ -100,10 +104,12 @@ impl Arriving {
                 return Err(End::Closed);
             }
             flush(&self.transport, &mut self.session)?;
-            if let Some(asked) = found? {
-                let permit = self.check_token(&asked.0)?;
-                return Ok((asked, permit));
+            let (request, unread) = found?;
+            if let Some(request) = request {
+                let permit = self.check_token(&request)?;
+                return Ok(((request, unread), permit));
             }
+            self.unread = unread;
             budget.spend_bytes(count).await;
         }
     }
@@ -163,15 +169,19 @@ impl Arriving {
     }
 }
 
-/// Reads up to a publish request; with it comes what was received behind it.
-fn request_in(session: &mut ServerSession, bytes: &[u8], now: Now) -> Result<Option<Asked>, End> {
+/// Reads up to a publish request, or until the session rests; with it comes what was received behind that.
+fn request_in(
+    session: &mut ServerSession,
+    bytes: &[u8],
+    now: Now,
+) -> Result<(Option<Box<PublishRequest>>, Vec<u8>), End> {
     let mut input = bytes;
     loop {
         match session.poll(&mut input, now)? {
-            Some(Event::PublishRequested(request)) => return Ok(Some((request, input.to_vec()))),
+            Some(Event::PublishRequested(request)) => return Ok((Some(request), input.to_vec())),
             Some(Event::PublishRefused(error)) => return Err(End::Refused(error.to_string())),
             Some(_) => {}
-            None => return Ok(None),
+            None => return Ok((None, input.to_vec())),
         }
     }
 }

@@ -223,6 +223,15 @@ impl Publishing {
             // The deadline that told so is not to be set anew.
             return Ok(0);
         }
+        if let Some(rest_until_us) = self.session.rest_until_us() {
+            self.service.shard.sleep_until(rest_until_us).await;
+            self.session.handle_time(self.service.shard.now())?;
+        }
+        if !self.unread.is_empty() {
+            self.heard_us = self.service.shard.monotonic_us();
+            let unread = std::mem::take(&mut self.unread);
+            return self.digest(&unread, attached).map(|()| unread.len());
+        }
         let silence_us = if self.is_doubted { u64::MAX } else { self.heard_us + RTMP_SILENCE_US };
         let deadline_us = self.session.deadline_us().unwrap_or(u64::MAX);
         self.transport.socket().set_deadline(deadline_us.min(silence_us));
@@ -264,9 +273,7 @@ impl Publishing {
     fn digest(&mut self, bytes: &[u8], attached: &mut Attached) -> Result<(), End> {
         let (id, session) = (self.id, &mut self.session);
         let now = self.service.shard.now();
-        self.service.metrics.rtmp_bytes_received.inc_by(bytes.len() as u64);
         let mut input = bytes;
-        let unread = &mut self.unread;
         let Attached { stream, departure, .. } = attached;
         self.service.fault(FaultAt::Publisher, stream.shared.name.as_str());
         let service = &self.service;
@@ -279,7 +286,6 @@ impl Publishing {
                     Ok(Some(Event::MediaAborted(kind))) => here.home.media_aborted(id, kind, now, pool)?,
                     Ok(Some(Event::Unpublished(_))) => {
                         *departure = Departure::Unpublished;
-                        *unread = input.to_vec();
                         return Ok(Ok(()));
                     }
                     Ok(Some(Event::PublishRequested(_) | Event::PublishRefused(_))) => {
@@ -293,6 +299,9 @@ impl Publishing {
                 }
             }
         });
+        // Behind its goodbye, or while the session rests.
+        self.unread = input.to_vec();
+        self.service.metrics.rtmp_bytes_received.inc_by((bytes.len() - input.len()) as u64);
         trace_messages(&mut self.session, self.address, Some(&self.request.name));
         match digested {
             Ok(digested) => digested,
