@@ -334,6 +334,13 @@ const _: () = assert!(PART_BUFFER_BYTES_MIN.is_power_of_two() && PART_BUFFER_BYT
 /// Bytes of part buffers that one shard keeps for reuse: what retires within a part's time at
 /// a gigabit a second, since warm memory takes a copy five times faster than fresh memory.
 pub const PART_POOL_IDLE_BYTES_MAX: usize = 64 * 1024 * 1024;
+// A publisher that turns ----------------------------------------------------------------------
+
+/// Changes of parameters or tracks of one publisher in a minute: each closes what is open, and may begin a
+/// session. Who tries out settings makes a few.
+pub const PARAMETER_CHANGES_PER_MIN_MAX: u32 = 10;
+/// Leaps of one publisher's time in a minute: each is a discontinuity, at which players begin anew.
+pub const TIMESTAMP_LEAPS_PER_MIN_MAX: u64 = 30;
 // Time, cuts ----------------------------------------------------------------------------------
 
 /// Tracks of one publisher: video and audio, and room for a ladder of renditions.
