@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 
 use rustls::ServerConfig;
 
+use super::admission::{Place, Refused};
 use super::certificates::ALPN_HTTP2;
 use super::connected::Connected;
 use super::http2;
@@ -186,13 +187,7 @@ async fn serve(
 async fn accept_rtmp(service: Rc<Service>, mut listener: Listener) {
     loop {
         let Some((socket, peer)) = accepted(&mut listener).await else { return };
-        let limits = service.config().rtmp.clone();
-        let place = service.setup.connections.rtmp.enter(
-            peer.ip(),
-            limits.connections_max as usize,
-            Some(limits.connections_per_address_max as usize),
-        );
-        match place {
+        match enter_rtmp(&service, peer.ip()) {
             Ok(place) => {
                 service.metrics.rtmp_connections.inc();
                 match Accepted::new(Rc::clone(&service), socket, peer.ip(), place) {
@@ -202,6 +197,18 @@ async fn accept_rtmp(service: Rc<Service>, mut listener: Listener) {
             }
             Err(refused) => count_refused(&service, refused),
         }
+    }
+}
+
+/// A place for a publisher. When all are taken, one that does not publish makes room: it goes in a moment, so that
+/// until then there are more than allowed, at most by what a listener accepts in a turn.
+fn enter_rtmp(service: &Service, address: IpAddr) -> Result<Place, Refused> {
+    let config = service.config();
+    let (gate, limits) = (&service.setup.connections.rtmp, &config.rtmp);
+    let address_max = Some(limits.connections_per_address_max as usize);
+    match gate.enter(address, limits.connections_max as usize, address_max) {
+        Err(Refused::Full) if service.pending.make_room() => gate.enter(address, usize::MAX, address_max),
+        entered => entered,
     }
 }
 
@@ -269,10 +276,10 @@ async fn accepted(listener: &mut Listener) -> Option<(super::Socket, SocketAddr)
     }
 }
 
-fn count_refused(service: &Service, refused: super::admission::Refused) {
+fn count_refused(service: &Service, refused: Refused) {
     let because = match refused {
-        super::admission::Refused::Full => RefusedBecause::ConnectionsMax,
-        super::admission::Refused::Address => RefusedBecause::ConnectionsPerAddress,
+        Refused::Full => RefusedBecause::ConnectionsMax,
+        Refused::Address => RefusedBecause::ConnectionsPerAddress,
     };
     service.metrics.refused.of(because).inc();
 }

@@ -21,6 +21,7 @@ use super::certificates::ServerConfigs;
 use super::fault::{FaultAt, FaultHook};
 use super::handover::Handover;
 use super::http2::RecentFields;
+use super::pending::Pending;
 use super::streams::{Shared, Streams};
 use super::tls::{TlsBuffers, TlsSocket};
 use super::{MeshInbox, MeshSender, Origin, Parked, Shard};
@@ -118,6 +119,8 @@ pub struct Service {
     pub tls_buffers: Rc<TlsBuffers>,
     /// Addresses that guessed tokens.
     pub backoff: RefCell<Backoff>,
+    /// Its RTMP connections that do not publish.
+    pub pending: Pending,
     /// Memory in which its HTTP/2 connections gather frames.
     pub http2_spare: Rc<RefCell<Vec<u8>>>,
     /// Fields of what was sent over HTTP/2 lately.
@@ -159,6 +162,7 @@ impl Service {
             pool: RefCell::new(BufferPool::new(PART_POOL_IDLE_BYTES_MAX)),
             tls_buffers: Rc::default(),
             backoff: RefCell::new(Backoff::new()),
+            pending: Pending::default(),
             http2_spare: Rc::default(),
             http2_fields: RecentFields::default(),
             drains: Parked::new(shard),

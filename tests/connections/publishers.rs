@@ -247,6 +247,53 @@ fn a_publisher_that_returns_within_the_grace_goes_on_in_the_same_session() {
     }
 }
 
+/// A connection from one of the loopback's many addresses, of which each has its own bound.
+fn connect_from(from: [u8; 4], to: SocketAddr) -> TcpStream {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((from, 0)).into()).unwrap();
+    socket.connect(&to.into()).unwrap();
+    socket.into()
+}
+
+#[test]
+fn a_thousand_connections_that_say_nothing_keep_no_encoder_from_publishing() {
+    const SILENT_COUNT: u16 = 1000;
+    crate::support::allow_open_files(8192);
+    // Their deadlines do not help: only those who come later do.
+    let config = "[ingest]\nhandshake_timeout_s = 60\npublish_timeout_s = 120\n".to_owned();
+    for shards in [1, 2] {
+        let server = Server::start(&Options { shards, config: Some(config.clone()), ..Options::default() });
+        let silent = |number: u16| {
+            let [high, low] = (number / 15).to_be_bytes();
+            let mut socket = connect_from([127, 1, high, low], server.rtmp());
+            // Nothing, a version, half a handshake.
+            socket.write_all(&[3; 900][..[0, 1, 900][usize::from(number) % 3]]).unwrap();
+            socket
+        };
+        let _held: Vec<TcpStream> = (0..SILENT_COUNT).map(silent).collect();
+        let accepted = |count: u16| {
+            poll_until(NOISE * 2, || {
+                let accepted = server.metric("rapidrtmp_rtmp_connections_total", "")?;
+                (accepted >= f64::from(count)).then_some(())
+            })
+        };
+        assert!(accepted(SILENT_COUNT).is_some(), "all of them are let in");
+        let began = Instant::now();
+        let publishers: Vec<Running> =
+            (0..5).map(|number| Running::start(server.rtmp(), &format!("through{number}"))).collect();
+        eprintln!("{shards} shards: 5 encoders publish after {:?}", began.elapsed());
+        let made_room = || server.metric("rapidrtmp_refused_total", "reason=\"made_room\"").unwrap_or(0.0);
+        assert_eq!(made_room(), 5.0, "each took the place of one");
+        // More of them, in place of one another: who publishes has its place for good.
+        let _more: Vec<TcpStream> = (SILENT_COUNT..SILENT_COUNT + 300).map(silent).collect();
+        assert!(accepted(SILENT_COUNT + 305).is_some());
+        assert_eq!(made_room(), 305.0);
+        assert_eq!(server.metric("rapidrtmp_refused_total", "reason=\"connections_max\""), Some(0.0));
+        assert_eq!(server.metric("rapidrtmp_active_publishers", ""), Some(5.0));
+        assert!(!publishers.iter().any(Running::has_ended));
+    }
+}
+
 /// Predecessor's defect 7: one lock had all streams muxed one after the other.
 #[test]
 fn defect_7_a_hundred_publishers_are_all_live_at_once_and_all_leave() {

@@ -8,6 +8,7 @@ mod publishing;
 
 use std::io::{self, IoSlice};
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use arriving::Arriving;
 pub use opening::Accepted;
@@ -17,7 +18,18 @@ use super::Transport;
 use super::service::Service;
 use crate::limits::RTMP_FAREWELL_US;
 use crate::media::StreamName;
+use crate::metrics::RefusedBecause;
 use crate::rtmp::{ServerSession, message_type};
+
+/// Runs a connection that does not publish, unless it has to make room for another.
+async fn until_published(service: Rc<Service>, peer: IpAddr, connection: impl Future<Output = ()>) {
+    if !service.pending.run(connection).await {
+        service.metrics.rtmp_disconnects.inc();
+        service.metrics.refused.of(RefusedBecause::MadeRoom).inc();
+        // There may be thousands of these a second: they are no line in the log.
+        tracing::debug!(%peer, "an rtmp connection that did not publish made room for another");
+    }
+}
 
 /// A line for each message that was noted, of its header alone: commands hold tokens.
 fn trace_messages(session: &mut ServerSession, peer: IpAddr, stream: Option<&StreamName>) {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::end::End;
-use super::{Arriving, is_deadline};
+use super::{Arriving, is_deadline, until_published};
 use crate::limits::RTMP_KEEPALIVE_S;
 use crate::metrics::EndedBecause;
 use crate::rtmp::{HANDSHAKE_RANDOM_BYTES, Opening, ServerConfig, ServerSession};
@@ -48,6 +48,10 @@ impl Accepted {
 
     /// Serves it to its end, or to its stream's home.
     pub async fn run(self) {
+        until_published(Rc::clone(&self.service), self.address, self.serve()).await;
+    }
+
+    async fn serve(self) {
         let Self { service, socket, session, address, place } = self;
         // Absolute, and one for TLS and RTMP together.
         socket.set_deadline(session.deadline_us().unwrap_or(u64::MAX));

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::end::End;
-use super::{Arriving, farewell, flush, is_deadline, trace_messages};
+use super::{Arriving, farewell, flush, is_deadline, trace_messages, until_published};
 use crate::auth::Permit;
 use crate::limits::{CHALLENGE_POLL_US, RTMP_SILENCE_US, RTMP_UNACKNOWLEDGED_MS_MAX};
 use crate::metrics::{EndedBecause, RefusedBecause};
@@ -121,7 +121,8 @@ impl Publishing {
         // The home has let go of it when the publisher left.
         let Ok(transport) = Rc::try_unwrap(transport) else { return End::Closed.count(&service) };
         let arriving = Arriving::again(Rc::clone(&service), transport, session, address, place, unread);
-        service.shard.spawn("rtmp", arriving.run());
+        let again = until_published(Rc::clone(&service), address, arriving.run());
+        service.shard.spawn("rtmp", again);
     }
 
     /// Waits for the key to be free, or refuses.
