@@ -457,6 +457,8 @@ const _: () = assert!(HTTP2_TURN_BYTES_MAX <= HTTP2_STREAM_SEND_BYTES_MAX);
 /// Microseconds between two looks of a response whose window is used up at what else holds it up.
 pub const HTTP2_WINDOW_LOOK_US: u64 = 100_000;
 const _: () = assert!(HTTP2_WINDOW_LOOK_US < HTTP_SEND_STALL_US_MAX);
+/// Microseconds for which an HTTP/2 connection whose socket was full is still remembered as a slow reader's.
+pub const HTTP2_OWING_US: u64 = 1_000_000;
 /// Bytes of frames that wait for the socket: one gathering send under TLS.
 pub const HTTP2_SEND_BYTES_MAX: usize = TLS_SEND_BYTES_MAX;
 /// Responses whose fields a shard remembers: those of two parts and their playlists, of a few streams.
@@ -507,6 +509,8 @@ pub const HTTP_PIPELINED_BYTES_MAX: usize = 16 * 1024;
 const _: () = assert!(HTTP_PIPELINED_BYTES_MAX > HTTP_HEAD_BYTES_MAX);
 /// Microseconds that a viewer may take no byte of a response.
 pub const HTTP_SEND_STALL_US_MAX: u64 = 10_000_000;
+/// Microseconds more for one who is ahead of the slowest line, at most: 1.7 MB a step at 25 kB/s.
+pub const HTTP_SEND_EARNED_US_MAX: u64 = 60_000_000;
 /// Bytes a second that a viewer takes of a response at least, lest media stay in memory after its retention.
 pub const HTTP_SEND_BYTES_PER_S_MIN: u64 = 8 * 1024;
 /// Microseconds that a closed connection may take to read its last response.

@@ -20,6 +20,7 @@ pub mod landings;
 pub mod listener;
 pub mod mesh;
 pub mod parked;
+mod patience;
 pub mod pending;
 pub mod placement;
 mod poll;

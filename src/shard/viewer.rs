@@ -11,14 +11,12 @@ use super::asking::{Asker, Head, Step, Waited, Waiting};
 use super::calls::{self, CallHere};
 use super::connected::{Connected, End};
 use super::http2;
+use super::patience::Patience;
 use super::service::Service;
 use super::{Budget, Transport, Woken};
 use crate::api;
 use crate::http::{self, Method, Parsed, Response, Version};
-use crate::limits::{
-    HTTP_HEAD_US_MAX, HTTP_PIPELINED_BYTES_MAX, HTTP_SEND_BYTES_PER_S_MIN, HTTP_SEND_STALL_US_MAX,
-    HTTP_SLICES_INLINE,
-};
+use crate::limits::{HTTP_HEAD_US_MAX, HTTP_PIPELINED_BYTES_MAX, HTTP_SLICES_INLINE};
 use crate::metrics::EndedBecause;
 
 /// A connection.
@@ -258,15 +256,18 @@ impl Viewer {
         if unsent_head.is_empty() && sent == payload_bytes && self.transport.unsent_bytes() == 0 {
             return Ok(());
         }
-        // A slow reader: each step forward earns it more time, up to that of the slowest line there may be.
         let mut head_sent = 0;
-        let left = unsent_head.len() + payload_bytes - sent + self.transport.unsent_bytes();
-        let end_us = self.service().shard.monotonic_us()
-            + HTTP_SEND_STALL_US_MAX
-            + left as u64 * 1_000_000 / HTTP_SEND_BYTES_PER_S_MIN;
-        while head_sent < unsent_head.len() || sent < payload_bytes || self.transport.unsent_bytes() > 0 {
-            let stalled_us = self.service().shard.monotonic_us() + HTTP_SEND_STALL_US_MAX;
-            self.transport.socket().set_deadline(stalled_us.min(end_us));
+        let now_us = self.service().shard.monotonic_us();
+        let mut patience = Patience::new(now_us);
+        patience.took(sent as u64, now_us);
+        let sent_before = self.transport.socket().sent_bytes();
+        let mut taken = 0;
+        loop {
+            let left = unsent_head.len() - head_sent + payload_bytes - sent + self.transport.unsent_bytes();
+            if left == 0 {
+                return Ok(());
+            }
+            self.transport.socket().set_deadline(patience.until_us(left as u64));
             let count = self.transport.send(&slices(&unsent_head[head_sent..], payload, sent)).await;
             let count = match count {
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {
@@ -277,9 +278,11 @@ impl Viewer {
             let of_head = count.min(unsent_head.len() - head_sent);
             head_sent += of_head;
             sent += count - of_head;
+            let taken_before = taken;
+            taken = self.transport.socket().sent_bytes() - sent_before;
+            patience.took(taken - taken_before, self.service().shard.monotonic_us());
             budget.spend_bytes(count).await;
         }
-        Ok(())
     }
 }
 

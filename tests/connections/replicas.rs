@@ -2,14 +2,14 @@
 
 use crate::in_process::InProcess;
 use crate::rtmp_publisher::Running;
-use crate::support::http::{Client, resolve};
+use crate::support::http::{Client, Response, resolve};
 use crate::support::poll_until;
 use crate::support::server::{Options, Server};
 use crate::{NOISE, Stage, get, media, next_part, next_segment, playable};
 use rapidrtmp::config::Config;
 use rapidrtmp::shard::fault::{Fault, FaultAt};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 /// The kernel spreads connections over the shards: all of these land on one with a chance of 2 in 2^16.
@@ -168,5 +168,67 @@ fn a_replica_whose_inbox_is_full_says_503_when_it_is_stale_and_comes_back_by_a_s
     for client in &mut clients {
         assert_eq!(client.receive(NOISE).unwrap().status, 200);
     }
+    assert!(!publisher.has_ended());
+}
+
+/// Bursts of work on the shard of the replica: some events hold it up for longer than parts are apart.
+#[test]
+fn a_shard_made_slow_on_purpose_answers_no_listed_part_with_404_and_recovers() {
+    const BURST: Duration = Duration::from_millis(400);
+    let (bursts_left, replica_answers) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+    let (left, answers) = (Arc::clone(&bursts_left), Arc::clone(&replica_answers));
+    let take_one =
+        move || left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok();
+    let mut config = Config::default();
+    config.hls.part_wish_ms = 200;
+    config.hls.segment_target_ms = 1000;
+    let server = InProcess::start(
+        2,
+        config,
+        Some(Arc::new(move |at, _| {
+            match at {
+                FaultAt::Event if take_one() => std::thread::sleep(BURST),
+                FaultAt::ReplicaAnswer => _ = answers.fetch_add(1, Ordering::Relaxed),
+                _ => {}
+            }
+            None
+        })),
+    );
+    let publisher = Running::start(server.rtmp, "laboured");
+    let path = playable(server.http, "laboured").remove(0);
+    let (mut away, mut at_home) = (Vec::new(), Vec::new());
+    for mut client in connections(|| server.client()) {
+        let before = replica_answers.load(Ordering::Relaxed);
+        assert_eq!(get(&mut client, &path).status, 200);
+        let is_away = replica_answers.load(Ordering::Relaxed) > before;
+        if is_away { &mut away } else { &mut at_home }.push(client);
+    }
+    let home = at_home.first_mut().expect("one of 16 at the home");
+    assert!(!away.is_empty(), "one of 16 at the replica");
+
+    bursts_left.store(10, Ordering::Relaxed);
+    let (mut held, mut late_count) = (media(&get(home, &path)), 0);
+    while bursts_left.load(Ordering::Relaxed) > 0 {
+        held = media(&get(home, &next_part(&path, &held)));
+        let newest = held.open.iter().chain(held.segments.last()).find_map(|segment| segment.parts.last());
+        let newest = resolve(&path, &newest.expect("a part").uri);
+        away.iter_mut().for_each(|client| client.send("GET", &newest, &[], &[]).unwrap());
+        for client in &mut away {
+            let answer = client.receive(Duration::from_secs(10)).unwrap();
+            let is_right = answer.status == 200 || answer.status == 503 && answer.is_no_store();
+            assert!(is_right, "{newest}: {}", answer.status);
+            late_count += usize::from(answer.complete_at - answer.sent_at > BURST / 2);
+        }
+    }
+    assert!(late_count > 0, "the shard was slow");
+
+    let recovered = poll_until(Duration::from_secs(10), || {
+        held = media(&get(home, &next_part(&path, &held)));
+        let newest = held.media_sequence;
+        let answers = away.iter_mut().map(|client| get(client, &path));
+        let is_fresh = |answer: Response| answer.status == 200 && media(&answer).media_sequence >= newest;
+        answers.map(is_fresh).fold(true, |all, fresh| all && fresh).then_some(())
+    });
+    assert!(recovered.is_some(), "the replica catches up");
     assert!(!publisher.has_ended());
 }

@@ -13,13 +13,11 @@ use http::StatusCode;
 use super::Shared;
 use crate::api;
 use crate::http::{Method, Refusal, Request, Response, Version, urgency_of};
-use crate::limits::{
-    HTTP_BODY_BYTES_MAX, HTTP_HEAD_US_MAX, HTTP_SEND_BYTES_PER_S_MIN, HTTP_SEND_STALL_US_MAX,
-    HTTP2_TURN_BYTES_MAX, HTTP2_WINDOW_LOOK_US,
-};
+use crate::limits::{HTTP_BODY_BYTES_MAX, HTTP_HEAD_US_MAX, HTTP2_TURN_BYTES_MAX, HTTP2_WINDOW_LOOK_US};
 use crate::metrics::EndedBecause;
 use crate::shard::asking::{Head, Step, Waited, Waiting};
 use crate::shard::calls::{self, CallHere};
+use crate::shard::patience::Patience;
 use crate::shard::{Deadline, Woken};
 
 /// Urgency of who says nothing (RFC 9218, section 4.1).
@@ -214,10 +212,8 @@ impl Answering {
         let shared = Rc::clone(&self.shared);
         let shard = &shared.asker.service.shard;
         let turn = shared.turns.enter(rank);
-        let held_up_us_max =
-            HTTP_SEND_STALL_US_MAX + payload_bytes as u64 * 1_000_000 / HTTP_SEND_BYTES_PER_S_MIN;
-        // Times without window, since the last progress and in all.
-        let (mut left, mut stalled_us, mut held_up_us) = (payload_bytes, 0, 0);
+        // Its clock runs only while the stream is without window.
+        let (mut left, mut held_up_us, mut patience) = (payload_bytes, 0, Patience::new(0));
         for piece in payload.iter().filter(|piece| !piece.is_empty()) {
             let mut piece = piece.clone();
             while !piece.is_empty() {
@@ -239,8 +235,7 @@ impl Answering {
                         // While the socket is full the connection's own deadline holds.
                         let waited_us = if is_full { 0 } else { shard.monotonic_us() - from_us };
                         held_up_us += waited_us;
-                        stalled_us = if is_open { 0 } else { stalled_us + waited_us };
-                        if stalled_us > HTTP_SEND_STALL_US_MAX || held_up_us > held_up_us_max {
+                        if held_up_us > patience.until_us(left as u64) {
                             return Err(Cut::Slow(EndedBecause::SlowReader));
                         }
                     }
@@ -249,6 +244,7 @@ impl Answering {
                 }
                 let now = piece.split_to(piece.len().min(stream.capacity()).min(HTTP2_TURN_BYTES_MAX));
                 left -= now.len();
+                patience.took(now.len() as u64, held_up_us);
                 stream.send_data(now, left == 0).map_err(|_| Cut::Reset)?;
             }
         }

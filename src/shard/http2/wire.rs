@@ -11,10 +11,9 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::limits::{
-    HTTP_SEND_BYTES_PER_S_MIN, HTTP_SEND_STALL_US_MAX, HTTP2_SEND_BYTES_MAX, TURN_BYTES_MAX,
-};
+use crate::limits::{HTTP2_OWING_US, HTTP2_SEND_BYTES_MAX, TURN_BYTES_MAX};
 use crate::shard::Transport;
+use crate::shard::patience::Patience;
 
 /// What h2 reads from and writes to; the connection's task holds another one.
 #[derive(Clone)]
@@ -31,6 +30,10 @@ struct Inner {
     /// Received and sent since the last ring turn.
     turn_bytes: Cell<usize>,
     received_bytes: Cell<u64>,
+    /// What the socket had sent when `outbound` began to fill.
+    sent_before: Cell<u64>,
+    is_full: Cell<bool>,
+    /// Of a peer that lately did not take all that it was sent.
     owing: Cell<Option<Owing>>,
 }
 
@@ -41,15 +44,20 @@ struct Pile {
     from: usize,
 }
 
-/// Since when the peer has not taken all that it was sent.
+/// A peer that does not take all that it is sent.
 #[derive(Clone, Copy)]
 struct Owing {
-    since_us: u64,
-    /// When it last took something.
-    moved_us: u64,
-    /// What the socket had sent when it began, and when it last took something.
-    sent_before: u64,
-    sent_then: u64,
+    patience: Patience,
+    /// What the socket had sent when that was last looked at, and when that was.
+    sent_bytes: u64,
+    looked_us: u64,
+}
+
+impl Owing {
+    fn look(&mut self, sent_bytes: u64, now_us: u64) {
+        self.patience.took(sent_bytes - self.sent_bytes, now_us);
+        (self.sent_bytes, self.looked_us) = (sent_bytes, now_us);
+    }
 }
 
 impl Wire {
@@ -62,6 +70,8 @@ impl Wire {
             outbound: RefCell::default(),
             spare,
             turn_bytes: Cell::new(0),
+            sent_before: Cell::new(0),
+            is_full: Cell::new(false),
             owing: Cell::new(None),
         }))
     }
@@ -86,28 +96,27 @@ impl Wire {
 
     /// True while the socket is full.
     pub(super) fn is_owing(&self) -> bool {
-        self.0.owing.get().is_some()
+        self.0.is_full.get()
     }
 
     /// When a peer that does not take what it is sent is given up; `None` while it does.
     pub(super) fn stalled_us(&self) -> Option<u64> {
-        let owing = self.0.owing.get()?;
-        let sent = self.0.transport.socket().sent_bytes() - owing.sent_before;
-        let waiting = self.0.outbound.borrow().left().len() + self.0.transport.unsent_bytes();
-        let earned_us = (sent + waiting as u64) * 1_000_000 / HTTP_SEND_BYTES_PER_S_MIN;
-        let end_us = owing.since_us + HTTP_SEND_STALL_US_MAX + earned_us;
-        Some(end_us.min(owing.moved_us + HTTP_SEND_STALL_US_MAX))
+        let owing = self.0.owing.get().filter(|_| self.is_owing())?;
+        let left = self.0.outbound.borrow().left().len() + self.0.transport.unsent_bytes();
+        Some(owing.patience.until_us(left as u64))
     }
 
     /// Sends what h2 has written, in as few calls as the socket takes. Ready when that is all.
     pub(super) fn poll_send(&self, context: &Context<'_>) -> Poll<io::Result<()>> {
-        let Inner { transport, owing, .. } = &*self.0;
+        let Inner { transport, .. } = &*self.0;
         let mut outbound = self.0.outbound.borrow_mut();
         loop {
             if outbound.left().is_empty() && transport.unsent_bytes() == 0 {
                 // An idle connection keeps no buffers.
                 outbound.give_back(&mut self.0.spare.borrow_mut());
-                owing.set(None);
+                if self.0.is_full.replace(false) {
+                    self.look_at_owing(true);
+                }
                 return Poll::Ready(Ok(()));
             }
             let slices = [IoSlice::new(outbound.left())];
@@ -115,27 +124,35 @@ impl Wire {
                 Some(taken) => Poll::Ready(Ok(taken)),
                 None => transport.poll_send(context, &slices),
             };
-            let now_us = transport.socket().shard().monotonic_us();
             match taken {
                 Poll::Ready(taken) => {
                     let taken = taken?;
                     outbound.from += taken;
                     // With a peer that reads as fast as we write nothing else would end this.
                     self.0.turn_bytes.set(self.0.turn_bytes.get() + taken);
-                    owing.set(owing.get().map(|owing| Owing { moved_us: now_us, ..owing }));
                 }
                 Poll::Pending => {
-                    // Under TLS some of what was kept may have gone all the same.
-                    let sent = transport.socket().sent_bytes();
-                    let fresh =
-                        Owing { since_us: now_us, moved_us: now_us, sent_before: sent, sent_then: sent };
-                    let before = owing.get().unwrap_or(fresh);
-                    let moved_us = if sent == before.sent_then { before.moved_us } else { now_us };
-                    owing.set(Some(Owing { moved_us, sent_then: sent, ..before }));
+                    self.look_at_owing(self.0.is_full.replace(true));
                     return Poll::Pending;
                 }
             }
         }
+    }
+
+    /// The socket has become full, is still full or no longer is.
+    fn look_at_owing(&self, was_full: bool) {
+        let socket = self.0.transport.socket();
+        // Under TLS some of what was kept may have gone as well.
+        let (sent_bytes, now_us) = (socket.sent_bytes(), socket.shard().monotonic_us());
+        // A window that opens by much takes all that is piled up, and soon what comes after it is too much again.
+        let known = self.0.owing.get().filter(|it| was_full || now_us < it.looked_us + HTTP2_OWING_US);
+        let mut owing = known.unwrap_or(Owing {
+            patience: Patience::new(now_us),
+            sent_bytes: self.0.sent_before.get(),
+            looked_us: now_us,
+        });
+        owing.look(sent_bytes, now_us);
+        self.0.owing.set(Some(owing));
     }
 
     /// Reads into `buffer` what is there; what does not fit waits in `inbound`.
@@ -176,6 +193,9 @@ impl Wire {
             ready!(self.poll_send(context))?;
         }
         let mut outbound = self.0.outbound.borrow_mut();
+        if outbound.left().is_empty() {
+            self.0.sent_before.set(self.0.transport.socket().sent_bytes());
+        }
         outbound.make_room(&mut self.0.spare.borrow_mut());
         slices.iter().for_each(|slice| outbound.bytes.extend_from_slice(slice));
         Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()))
