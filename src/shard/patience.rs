@@ -1,10 +1,13 @@
 //! How long a peer may take nothing of what it is owed.
 
-use crate::limits::{HTTP_SEND_BYTES_PER_S_MIN, HTTP_SEND_EARNED_US_MAX, HTTP_SEND_STALL_US_MAX};
+use crate::limits::{
+    HTTP_SEND_BYTES_PER_S_MIN, HTTP_SEND_EARNED_US_MAX, HTTP_SEND_FILL_US, HTTP_SEND_STALL_US_MAX,
+};
 
 /// The time that a reader has left: ten seconds without progress are always granted, more to one who is ahead of
 /// the slowest line there may be. A kernel with a buffer of megabytes tells of new room in large steps, which lie
-/// far apart when its reader is slow.
+/// far apart when its reader is slow. What the sockets take in the first second earns nothing: they hold it
+/// themselves, whether anybody reads or not.
 ///
 /// Its clock is the caller's, in microseconds.
 #[derive(Clone, Copy, Debug)]
@@ -12,12 +15,14 @@ pub(super) struct Patience {
     since_us: u64,
     moved_us: u64,
     taken_bytes: u64,
+    /// Of these, what the sockets took in the beginning.
+    filled_bytes: u64,
 }
 
 impl Patience {
     /// From `now_us` on something is owed.
     pub(super) fn new(now_us: u64) -> Self {
-        Self { since_us: now_us, moved_us: now_us, taken_bytes: 0 }
+        Self { since_us: now_us, moved_us: now_us, taken_bytes: 0, filled_bytes: 0 }
     }
 
     /// The peer has taken some of it.
@@ -25,6 +30,9 @@ impl Patience {
         if bytes > 0 {
             self.moved_us = now_us;
             self.taken_bytes += bytes;
+            if now_us < self.since_us + HTTP_SEND_FILL_US {
+                self.filled_bytes += bytes;
+            }
         }
     }
 
@@ -32,7 +40,8 @@ impl Patience {
     /// taken everything.
     pub(super) fn until_us(&self, left_bytes: u64) -> u64 {
         let line_us = |bytes: u64| self.since_us + bytes * 1_000_000 / HTTP_SEND_BYTES_PER_S_MIN;
-        let earned_us = line_us(self.taken_bytes).min(self.moved_us + HTTP_SEND_EARNED_US_MAX);
+        let earned_us =
+            line_us(self.taken_bytes - self.filled_bytes).min(self.moved_us + HTTP_SEND_EARNED_US_MAX);
         earned_us.max(self.moved_us).min(line_us(self.taken_bytes + left_bytes)) + HTTP_SEND_STALL_US_MAX
     }
 }
@@ -45,17 +54,21 @@ mod tests {
     const LINE: u64 = HTTP_SEND_BYTES_PER_S_MIN;
 
     #[test]
-    fn who_takes_nothing_has_ten_seconds() {
-        let patience = Patience::new(5 * S);
+    fn who_takes_nothing_but_what_the_sockets_hold_has_ten_seconds() {
+        let mut patience = Patience::new(5 * S);
         assert_eq!(patience.until_us(1000 * LINE), 5 * S + HTTP_SEND_STALL_US_MAX);
+        patience.took(50 * LINE, 5 * S);
+        patience.took(50 * LINE, 5 * S + HTTP_SEND_FILL_US / 2);
+        assert_eq!(patience.until_us(900 * LINE), 5 * S + HTTP_SEND_FILL_US / 2 + HTTP_SEND_STALL_US_MAX);
     }
 
-    /// `curl --limit-rate 25k` behind a buffer of a megabyte: half of it at a time, 21 s apart.
+    /// `curl --limit-rate 25k` behind a buffer that grows to a megabyte: half of it at a time, in the end 21 s apart.
     #[test]
     fn who_takes_much_at_a_time_may_rest_until_the_slowest_line_has_caught_up() {
-        let (mut patience, mut now_us, mut left) = (Patience::new(0), 0, 4 << 20);
+        let (mut patience, mut now_us, mut left, mut room) = (Patience::new(0), 0, 4 << 20, 128 << 10);
         while left > 0 {
-            let step = (512 << 10).min(left);
+            let step = left.min(room);
+            room = (room * 2).min(512 << 10);
             patience.took(step, now_us);
             left -= step;
             now_us += step * S / 25_000;
@@ -69,8 +82,8 @@ mod tests {
     #[test]
     fn no_rest_is_longer_than_the_bound() {
         let mut patience = Patience::new(0);
-        patience.took(10_000 * LINE, S);
-        assert_eq!(patience.until_us(LINE), S + HTTP_SEND_EARNED_US_MAX + HTTP_SEND_STALL_US_MAX);
+        patience.took(10_000 * LINE, 2 * S);
+        assert_eq!(patience.until_us(LINE), 2 * S + HTTP_SEND_EARNED_US_MAX + HTTP_SEND_STALL_US_MAX);
     }
 
     /// A byte now and then is progress, and not enough.

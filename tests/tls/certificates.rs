@@ -4,6 +4,7 @@ use crate::support::poll_until;
 use crate::support::server::{Options, Server};
 use crate::support::tls::{Identity, client_config, connect};
 use crate::{BOTH, NOISE, client, options};
+use rustls::CipherSuite;
 use rustls::pki_types::CertificateDer;
 use std::process::Command;
 use std::time::Duration;
@@ -29,6 +30,23 @@ fn a_client_is_shown_the_certificate_of_the_name_it_asks_for() {
     assert_eq!(shown(&server, "any.c.example", &both), Some(other.der.clone()));
     // Any other name is shown the first, which is not for it.
     assert_eq!(shown(&server, "d.example", &both), None);
+}
+
+/// The client would have AES-256.
+#[test]
+fn the_server_chooses_the_cheapest_cipher_of_those_that_the_client_has() {
+    let identity = Identity::new(&["localhost"]);
+    let server = Server::start(&options(1, &identity, ""));
+    for (version, cheapest) in [
+        (&rustls::version::TLS13, CipherSuite::TLS13_AES_128_GCM_SHA256),
+        (&rustls::version::TLS12, CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256),
+    ] {
+        let config = client_config(&[&identity], &[], &[version]);
+        let first_wish = &config.crypto_provider().cipher_suites[0];
+        assert_ne!(first_wish.suite(), cheapest);
+        let socket = connect(server.https(), "localhost", &config).unwrap();
+        assert_eq!(socket.conn.negotiated_cipher_suite().unwrap().suite(), cheapest);
+    }
 }
 
 #[test]

@@ -91,7 +91,7 @@ async fn open(service: &Service, socket: Socket) -> Result<(Transport, Vec<u8>),
         Err(error) => {
             service.metrics.tls_failures.inc();
             Err(match error.kind() {
-                io::ErrorKind::TimedOut => too_late("the TLS handshake"),
+                _ if is_deadline(&error) => too_late("the TLS handshake"),
                 io::ErrorKind::UnexpectedEof => End::Closed,
                 io::ErrorKind::InvalidData => End::Session(EndedBecause::Protocol, format!("TLS: {error}")),
                 _ => error.into(),
