@@ -70,6 +70,9 @@ impl Banner<'_> {
         writeln!(out, "                      -c:a aac -f flv \"{url}/live/{key}\"")?;
         if let Some(rtmps_url) = &self.rtmps_url {
             writeln!(out, "  Over TLS          the same with {rtmps_url}/live")?;
+            if self.self_signed.is_some() {
+                writeln!(out, "    Self-signed     ffmpeg takes it; OBS does when this system trusts it")?;
+            }
         }
         writeln!(out)?;
         match self.token {
