@@ -5,8 +5,8 @@
 //! and the head of the response are not in it, and the sockets are local ones, whose sends cost less than
 //! TCP's. What a viewer costs in all is the floor bench's first row.
 //!
-//! `cargo bench --bench fanout`. A viewer takes two descriptors: where the system does not allow 10,000 of
-//! them their descriptors, that row is left out and said to be.
+//! `cargo bench --bench fanout`. The viewers' ends are in a process of their own, so that each side needs one
+//! descriptor a viewer: where the system does not allow 10,000, that row is left out and said to be.
 
 #[allow(dead_code)]
 #[path = "../tests/support/tls.rs"]
@@ -14,12 +14,14 @@ mod tls;
 
 use std::{
     cell::Cell,
+    env,
     io::{self, IoSlice, Read, Write},
-    os::unix::net::UnixStream,
-    process::Command,
+    os::unix::net::{UnixListener, UnixStream},
+    path::Path,
+    process::{Child, Command},
     rc::Rc,
     sync::{Arc, Mutex, mpsc},
-    thread::{self, JoinHandle},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -31,7 +33,11 @@ use rapidrtmp::{
         tls::{TlsBuffers, TlsSocket},
     },
 };
-use rustls::{ClientConfig, ClientConnection, pki_types::ServerName};
+use rustls::{
+    ClientConfig, ClientConnection,
+    pki_types::{CertificateDer, ServerName},
+};
+use tempfile::TempDir;
 use tls::Identity;
 
 /// A video part of 2 Mbit/s and 0.2 s.
@@ -42,12 +48,27 @@ const RECORD_BYTES_MAX: usize = 16 * 1024;
 /// Shards, rings, files of the process itself.
 const OWN_DESCRIPTORS_COUNT: usize = 200;
 const HOST: &str = "localhost";
+/// Has the bench be the other side: the directory of the socket and the certificate, how many, over what.
+const DRAIN: &str = "--drain";
+const SOCKET_FILE: &str = "viewers";
+const CERTIFICATE_FILE: &str = "certificate.der";
 
 fn main() {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    if let [DRAIN, directory, viewers_count, kind] =
+        arguments.iter().map(String::as_str).collect::<Vec<_>>()[..]
+    {
+        let kind = [Kind::Plain, Kind::Tls].into_iter().find(|known| known.name() == kind);
+        return drain(
+            Path::new(directory),
+            viewers_count.parse().expect("how many"),
+            kind.expect("over what"),
+        );
+    }
     let mut criterion = Criterion::default().configure_from_args().sample_size(10);
     let mut group = criterion.benchmark_group("fanout");
     for viewers_count in [1_000, 10_000] {
-        if !are_descriptors_allowed(2 * viewers_count + OWN_DESCRIPTORS_COUNT) {
+        if !are_descriptors_allowed(viewers_count + OWN_DESCRIPTORS_COUNT) {
             eprintln!("{viewers_count} viewers are left out: raise the limit of open files (`ulimit -Hn`)");
             continue;
         }
@@ -90,22 +111,13 @@ impl Kind {
     }
 }
 
-/// Both sides of TLS, where it is spoken.
-#[derive(Clone)]
-struct Ends {
-    server: Arc<ServerConfig>,
-    client: Arc<ClientConfig>,
-}
-
-impl Ends {
-    fn new() -> Self {
-        let identity = Identity::new(&[HOST]);
-        let client = tls::client_config(&[&identity], &[], &[&rustls::version::TLS13]);
-        let pem =
-            Pem { name: "chain".into(), chain: identity.chain, key_name: "key".into(), key: identity.key };
-        let certificates = Certificates::new(&[pem]).expect("a certificate that does");
-        Self { server: certificates.server_configs(true).expect("TLS starts").https, client }
-    }
+/// How the server speaks TLS; the certificate is left for the other side to trust.
+fn server_config(directory: &Path) -> Arc<ServerConfig> {
+    let identity = Identity::new(&[HOST]);
+    std::fs::write(directory.join(CERTIFICATE_FILE), &identity.der).expect("a file");
+    let pem = Pem { name: "chain".into(), chain: identity.chain, key_name: "key".into(), key: identity.key };
+    let certificates = Certificates::new(&[pem]).expect("a certificate that does");
+    certificates.server_configs(true).expect("TLS starts").https
 }
 
 /// Parked viewers on a shard; it ends with them when this is dropped.
@@ -113,26 +125,29 @@ struct Crowd {
     ask: Option<mpsc::Sender<u64>>,
     spent: mpsc::Receiver<Duration>,
     shards: Option<Shards>,
-    drain: Option<JoinHandle<()>>,
+    drain: Child,
+    _directory: TempDir,
 }
 
 impl Crowd {
     fn start(kind: Kind, viewers_count: usize) -> Self {
-        let ends = match kind {
+        let directory = tempfile::tempdir().expect("a directory");
+        let server = match kind {
             Kind::Plain => None,
-            Kind::Tls => Some(Ends::new()),
+            Kind::Tls => Some(server_config(directory.path())),
         };
+        let listener = UnixListener::bind(directory.path().join(SOCKET_FILE)).expect("a socket");
+        let mut other_side = Command::new(env::current_exe().expect("this bench"));
+        other_side.arg(DRAIN).arg(directory.path()).args([&viewers_count.to_string(), kind.name()]);
+        let drain = other_side.spawn().expect("the other side starts");
+        let sockets = (0..viewers_count).map(|_| listener.accept().expect("descriptors").0).collect();
         let (ask, asked) = mpsc::channel();
         let (tell, spent) = mpsc::channel();
-        let (server, client) = ends.map(|ends| (ends.server, ends.client)).unzip();
-        let pairs = (0..viewers_count).map(|_| UnixStream::pair().expect("descriptors"));
-        let (sockets, peers): (Vec<_>, Vec<_>) = pairs.unzip();
         let orders = Arc::new(Mutex::new(Some(Orders { sockets, server, asked, tell })));
         let shards = spawn_shards(&Plan { shards_count: 1, processors: Vec::new() }, move |shard| {
             serve(shard, orders.lock().expect("one shard").take().expect("one shard"))
         });
-        let drain = thread::spawn(move || drain(peers, client));
-        Self { ask: Some(ask), spent, shards: Some(shards.expect("a shard")), drain: Some(drain) }
+        Self { ask: Some(ask), spent, shards: Some(shards.expect("a shard")), drain, _directory: directory }
     }
 
     /// Lands so many parts, one after the other, and returns how long that took.
@@ -146,9 +161,10 @@ impl Drop for Crowd {
     fn drop(&mut self) {
         self.ask = None;
         let ended = self.shards.take().map(Shards::join);
-        // Its sockets are gone before the next crowd takes as many.
-        let drained = self.drain.take().map(JoinHandle::join);
-        assert!(thread::panicking() || matches!((ended, drained), (Some(Ok(())), Some(Ok(())))));
+        // With its sockets it ends as well.
+        let drained = self.drain.wait();
+        let is_well = matches!((ended, drained), (Some(Ok(())), Ok(status)) if status.success());
+        assert!(thread::panicking() || is_well);
     }
 }
 
@@ -229,11 +245,16 @@ async fn send(transport: &Transport, part: &[u8]) -> io::Result<()> {
     transport.send_all(&part[taken..]).await
 }
 
-/// Reads what the viewers were sent, on a thread of its own; over TLS without decrypting it.
-fn drain(mut peers: Vec<UnixStream>, client: Option<Arc<ClientConfig>>) {
+/// The other side: reads what the viewers are sent; over TLS without decrypting it.
+fn drain(directory: &Path, viewers_count: usize, kind: Kind) {
+    let connect = |_| UnixStream::connect(directory.join(SOCKET_FILE)).expect("descriptors");
+    let mut peers: Vec<_> = (0..viewers_count).map(connect).collect();
     let mut part_bytes = PART_BYTES;
-    if let Some(client) = client {
+    if matches!(kind, Kind::Tls) {
         part_bytes += PART_BYTES.div_ceil(RECORD_BYTES_MAX) * RECORD_OVERHEAD_BYTES;
+        let certificate = std::fs::read(directory.join(CERTIFICATE_FILE)).expect("a certificate");
+        let client =
+            tls::client_config_trusting([CertificateDer::from(certificate)], &[], &[&rustls::version::TLS13]);
         for peer in &mut peers {
             shake_hands(peer, &client).expect("a handshake");
         }

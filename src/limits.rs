@@ -511,6 +511,9 @@ const _: () = assert!(HTTP_PIPELINED_BYTES_MAX > HTTP_HEAD_BYTES_MAX);
 pub const HTTP_SEND_STALL_US_MAX: u64 = 10_000_000;
 /// Microseconds in which sockets take what they hold themselves: no sign of a reader.
 pub const HTTP_SEND_FILL_US: u64 = 1_000_000;
+/// Microseconds more for what they take then, at most: who reads nothing is cut after twice the stall.
+pub const HTTP_SEND_FILL_EARNED_US_MAX: u64 = 10_000_000;
+const _: () = assert!(HTTP_SEND_FILL_EARNED_US_MAX <= HTTP_SEND_STALL_US_MAX);
 /// Microseconds more for one who is ahead of the slowest line, at most: 1.7 MB a step at 25 kB/s.
 pub const HTTP_SEND_EARNED_US_MAX: u64 = 60_000_000;
 /// Bytes a second that a viewer takes of a response at least, lest media stay in memory after its retention.

@@ -20,6 +20,7 @@ use crate::hls::numbering::{Numbering, StreamRecord};
 use crate::hls::window::EventError;
 use crate::hls::{EventBody, SessionId, StreamEvent};
 use crate::hls::{PlanError, Wishes};
+use crate::limits::RECLAIM_DELAY_MS;
 use crate::media::{Now, StreamName, TrackKind};
 use crate::rtmp::{MediaFragment, StreamMetadata};
 use turns::Turns;
@@ -332,6 +333,8 @@ impl Home {
         if matches!(step, Step::Relearn | Step::NewSession) {
             publisher.turns.change(now)?;
         }
+        // Here as well: while media comes in time, [`Home::handle_time`] may not be due for hours.
+        self.reclaim(now, pool);
         self.advance(step, now, pool)
     }
 
@@ -388,11 +391,17 @@ impl Home {
     pub fn deadline_us(&self, now: Now) -> Option<u64> {
         let live = self.live.as_ref().and_then(Live::deadline_us);
         let learning = self.publisher.as_ref().and_then(|publisher| publisher.ingest.deadline_us(now));
-        let retire = self
-            .retiring
-            .front()
-            .map(|(_, at_unix_ms)| now.monotonic_us + (at_unix_ms * 1000).saturating_sub(now.unix_us));
-        [live, learning, retire, self.grace_until_us].into_iter().flatten().min()
+        let until_us = |at_unix_ms: u64| now.monotonic_us + (at_unix_ms * 1000).saturating_sub(now.unix_us);
+        let retire = self.retiring.front().map(|&(_, at_unix_ms)| until_us(at_unix_ms));
+        // A publisher's media sees to it.
+        let reclaim = self.retired.front().filter(|_| self.publisher.is_none());
+        let reclaim = reclaim.map(|(at_unix_ms, _)| until_us(at_unix_ms + RECLAIM_DELAY_MS));
+        [live, learning, retire, reclaim, self.grace_until_us].into_iter().flatten().min()
+    }
+
+    /// Pieces of media that nobody can ask for any more and whose memory is not yet given back.
+    pub fn retired_count(&self) -> usize {
+        self.retired.len()
     }
 
     /// Lists what is late, ends what has waited long enough, forgets what is over.

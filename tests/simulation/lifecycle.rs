@@ -470,3 +470,22 @@ fn a_publisher_that_turns_again_and_again_is_ended_and_its_stream_is_in_order() 
         simulation.viewer.assert_faultless(name);
     }
 }
+
+/// While media comes in time nothing else calls the home, for hours.
+#[test]
+fn memory_of_retired_media_comes_back_while_a_stream_goes_on_and_when_it_has_ended() {
+    let (mut simulation, id) = live(20);
+    let mut most_count = 0;
+    let messages = encoder().messages(120);
+    let began_us = simulation.now.monotonic_us;
+    for message in &messages {
+        simulation.advance_to(began_us + message.at_us);
+        simulation.send(id, message).unwrap();
+        most_count = most_count.max(simulation.home.retired_count());
+    }
+    // What two segments of either rendition consist of.
+    assert!((1..60).contains(&most_count), "{most_count} pieces wait to be given back");
+    simulation.detach(id, Departure::Lost);
+    simulation.advance_ms(3_600_000);
+    assert_eq!(simulation.home.retired_count(), 0);
+}

@@ -37,9 +37,18 @@ pub fn client_config(
     protocols: &[&str],
     versions: &[&'static SupportedProtocolVersion],
 ) -> Arc<ClientConfig> {
+    client_config_trusting(trusted.iter().map(|identity| identity.der.clone()), protocols, versions)
+}
+
+/// As [`client_config`], for who has only the certificates.
+pub fn client_config_trusting(
+    trusted: impl IntoIterator<Item = CertificateDer<'static>>,
+    protocols: &[&str],
+    versions: &[&'static SupportedProtocolVersion],
+) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
-    for identity in trusted {
-        roots.add(identity.der.clone()).expect("a certificate to trust");
+    for certificate in trusted {
+        roots.add(certificate).expect("a certificate to trust");
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)

@@ -127,7 +127,7 @@ fn a_viewer_that_does_not_read_is_cut_off_and_disturbs_nobody() {
         .collect();
     let began = Instant::now();
     let mut other = stage.client();
-    let ended = poll_until(Duration::from_secs(25), || {
+    let ended = poll_until(Duration::from_secs(30), || {
         let asked = Instant::now();
         assert_eq!(other.get("/health").unwrap().status, 200);
         assert!(asked.elapsed() < NOISE);
