@@ -202,11 +202,12 @@ fn read_general_audio(
     }
     let extension = bits.flag()?;
     let channels = match channel_configuration {
-        0 => Some(read_program_channels(bits)?),
+        0 => Some(read_program_channels(bits)?).filter(|channels| *channels > 0),
         1..=6 => Some(channel_configuration),
-        // Table 1.19: 7 and 12 and 14 have eight channels, 11 has seven.
+        // Table 1.19: 7 and 12 and 14 have eight channels, 11 has seven, 13 is 22.2.
         7 | 12 | 14 => Some(8),
         11 => Some(7),
+        13 => Some(24),
         _ => None,
     };
     if matches!(object_type, 6 | 20) {

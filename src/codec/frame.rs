@@ -1,9 +1,11 @@
 //! One way to walk a frame of any codec that arrives in fragments cut anywhere: which of its bytes belong in a
 //! sample, and what kind of frame it was.
 
+use super::ac3::{PacketWalker, SyncError};
+use super::av1::{ObuError, ObuWalker};
 use super::nal::{NalError, NalStep, NalTypes, NalWalker};
-use super::{avc, piece};
-pub use piece::Piece;
+use super::piece::Piece;
+use super::{avc, flac, hevc, opus, vp9};
 
 /// What a frame turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +45,18 @@ pub enum FrameError {
     /// The lengths of its NAL units cannot be true.
     #[error("{0}")]
     Nal(#[from] NalError),
+    /// Its OBUs cannot be walked.
+    #[error("{0}")]
+    Obu(#[from] ObuError),
+    /// Its synchronisation frames cannot be walked.
+    #[error("{0}")]
+    Sync(#[from] SyncError),
+    /// Sound whose header does not say how long it lasts, or says what cannot be.
+    #[error("a frame of {codec} without a duration")]
+    NoDuration {
+        /// As people call it.
+        codec: &'static str,
+    },
     /// It has not ended.
     #[error("{left} bytes of the frame are still to come")]
     Cut {
@@ -62,8 +76,36 @@ pub struct FrameWalker {
 #[derive(Debug, Clone)]
 enum Inner {
     Avc(NalWalker),
+    Hevc(NalWalker),
+    Av1(ObuWalker),
+    /// The first byte, once it is there.
+    Vp9(Option<u8>),
     /// Sound whose frames all last so many samples.
     Samples(u32),
+    Opus(Head),
+    Ac3(PacketWalker),
+    Flac(Head),
+}
+
+/// The first bytes of a frame, as many as any header needs.
+#[derive(Debug, Clone, Default)]
+struct Head {
+    bytes: [u8; flac::FRAME_HEAD_BYTES],
+    /// Never more than `bytes` has.
+    count: usize,
+}
+
+impl Head {
+    fn push(&mut self, input: &[u8]) {
+        let free = &mut self.bytes[self.count..];
+        let count = free.len().min(input.len());
+        free[..count].copy_from_slice(&input[..count]);
+        self.count += count;
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.count]
+    }
 }
 
 impl FrameWalker {
@@ -71,8 +113,32 @@ impl FrameWalker {
         Self { left: frame_bytes, inner: Inner::Avc(NalWalker::new(nal_length_bytes, frame_bytes)) }
     }
 
+    pub(super) fn hevc(nal_length_bytes: u8, frame_bytes: u32) -> Self {
+        Self { left: frame_bytes, inner: Inner::Hevc(NalWalker::new_hevc(nal_length_bytes, frame_bytes)) }
+    }
+
+    pub(super) fn av1(still: bool, frame_bytes: u32) -> Self {
+        Self { left: frame_bytes, inner: Inner::Av1(ObuWalker::new(still, frame_bytes)) }
+    }
+
+    pub(super) fn vp9(frame_bytes: u32) -> Self {
+        Self { left: frame_bytes, inner: Inner::Vp9(None) }
+    }
+
     pub(super) fn samples(samples: u32, frame_bytes: u32) -> Self {
         Self { left: frame_bytes, inner: Inner::Samples(samples) }
+    }
+
+    pub(super) fn opus(frame_bytes: u32) -> Self {
+        Self { left: frame_bytes, inner: Inner::Opus(Head::default()) }
+    }
+
+    pub(super) fn ac3(frame_bytes: u32) -> Self {
+        Self { left: frame_bytes, inner: Inner::Ac3(PacketWalker::default()) }
+    }
+
+    pub(super) fn flac(frame_bytes: u32) -> Self {
+        Self { left: frame_bytes, inner: Inner::Flac(Head::default()) }
     }
 
     /// Bytes of the frame that are still to come.
@@ -104,9 +170,14 @@ impl FrameWalker {
         if self.left > 0 {
             return Err(FrameError::Cut { left: self.left });
         }
+        let frame = self.so_far();
         match &self.inner {
-            Inner::Avc(walker) if !walker.is_whole() => Err(NalError::LengthCut.into()),
-            _ => Ok(self.so_far()),
+            Inner::Avc(walker) | Inner::Hevc(walker) if !walker.is_whole() => Err(NalError::LengthCut.into()),
+            Inner::Av1(walker) if !walker.is_whole() => Err(ObuError::HeaderCut.into()),
+            Inner::Opus(_) if frame.samples.is_none() => Err(FrameError::NoDuration { codec: "Opus" }),
+            Inner::Ac3(_) if frame.samples.is_none() => Err(SyncError::Cut.into()),
+            Inner::Flac(_) if frame.samples.is_none() => Err(FrameError::NoDuration { codec: "FLAC" }),
+            _ => Ok(frame),
         }
     }
 
@@ -115,7 +186,13 @@ impl FrameWalker {
         let picture = |role, parameter_sets| Frame { role, samples: None, parameter_sets };
         match &self.inner {
             Inner::Avc(walker) => picture(avc_role(walker.seen()), has_any(walker.seen(), &AVC_SETS)),
+            Inner::Hevc(walker) => picture(hevc::role(walker.seen()), has_any(walker.seen(), &HEVC_SETS)),
+            Inner::Av1(walker) => picture(key_or_not(walker.is_key()), walker.has_sequence_header()),
+            Inner::Vp9(first) => picture(key_or_not(first.is_some_and(vp9::is_key)), false),
             Inner::Samples(samples) => sound(Some(*samples)),
+            Inner::Opus(head) => sound(opus::packet_samples(head.bytes())),
+            Inner::Ac3(walker) => sound(walker.samples()),
+            Inner::Flac(head) => sound(flac::frame_samples(head.bytes())),
         }
     }
 }
@@ -123,9 +200,14 @@ impl FrameWalker {
 impl Inner {
     fn step<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<Piece<'a>>, FrameError> {
         match self {
-            Self::Avc(walker) => step_nal(walker, input),
-            Self::Samples(_) => Ok(take_all(input)),
+            Self::Avc(walker) | Self::Hevc(walker) => return step_nal(walker, input),
+            Self::Av1(walker) => return Ok(walker.step(input)?),
+            Self::Vp9(first) => *first = first.or(input.first().copied()),
+            Self::Opus(head) | Self::Flac(head) => head.push(input),
+            Self::Ac3(walker) => walker.walk(input)?,
+            Self::Samples(_) => {}
         }
+        Ok(take_all(input))
     }
 }
 
@@ -154,13 +236,18 @@ fn sound(samples: Option<u32>) -> Frame {
 }
 
 const AVC_SETS: [u8; 2] = [avc::NAL_SPS, avc::NAL_PPS];
+const HEVC_SETS: [u8; 3] = [hevc::NAL_VPS, hevc::NAL_SPS, hevc::NAL_PPS];
 
 fn has_any(seen: NalTypes, types: &[u8]) -> bool {
     types.iter().any(|nal_type| seen.has(*nal_type))
 }
 
 fn avc_role(seen: NalTypes) -> FrameRole {
-    if seen.has(avc::NAL_IDR) { FrameRole::Sync } else { FrameRole::Dependent }
+    key_or_not(seen.has(avc::NAL_IDR))
+}
+
+fn key_or_not(key: bool) -> FrameRole {
+    if key { FrameRole::Sync } else { FrameRole::Dependent }
 }
 
 #[cfg(test)]
@@ -216,8 +303,83 @@ mod tests {
     }
 
     #[test]
-    fn sound_passes_through() {
-        let frame_was = Frame { role: FrameRole::Sync, samples: Some(1024), parameter_sets: false };
-        assert_eq!(walk_cut_anywhere(&FrameWalker::samples(1024, 3), b"abc"), (b"abc".to_vec(), frame_was));
+    fn sound_passes_through_and_says_how_long_it_lasts() {
+        let ac3 = [&[0x0b, 0x77, 0x38, 0x90, 0x00, 0x40, 0x43, 0xe1][..], &[7; 120]].concat();
+        for (walker, frame, samples) in [
+            (FrameWalker::samples(1024, 3), &b"abc"[..], 1024),
+            (FrameWalker::opus(4), b"\xff\x03ab", 2880),
+            (FrameWalker::opus(1), b"\x18", 2880),
+            (FrameWalker::flac(9), b"\xff\xf8\x7a\x08\x00\x02\xffab", 768),
+            (FrameWalker::ac3(128), &ac3, 1536),
+        ] {
+            let frame_was = Frame { role: FrameRole::Sync, samples: Some(samples), parameter_sets: false };
+            assert_eq!(walk_cut_anywhere(&walker, frame), (frame.to_vec(), frame_was));
+        }
+    }
+
+    #[test]
+    fn sound_that_cannot_be_is_an_error() {
+        let finish = |mut walker: FrameWalker, mut frame: &[u8]| -> Result<Frame, FrameError> {
+            while walker.step(&mut frame)?.is_some() {}
+            walker.finish()
+        };
+        assert_eq!(finish(FrameWalker::opus(1), b"\x03"), Err(FrameError::NoDuration { codec: "Opus" }));
+        assert_eq!(finish(FrameWalker::flac(3), b"abc"), Err(FrameError::NoDuration { codec: "FLAC" }));
+        assert_eq!(finish(FrameWalker::ac3(3), b"\x0b\x77\x38"), Err(SyncError::Cut.into()));
+        let found = 0x6162;
+        assert_eq!(finish(FrameWalker::ac3(8), b"abcdefgh"), Err(SyncError::SyncWord { found }.into()));
+    }
+
+    /// IDR, CRA, RASL, TRAIL, each behind an access unit delimiter, as types of HEVC.
+    #[test]
+    fn hevc_tells_where_decoding_can_begin() {
+        for (nal_type, role) in [
+            (19, FrameRole::Sync),
+            (20, FrameRole::Sync),
+            (17, FrameRole::Sync),
+            (18, FrameRole::Sync),
+            (16, FrameRole::OpenSync),
+            (21, FrameRole::OpenSync),
+            (8, FrameRole::SkippedLeading),
+            (9, FrameRole::SkippedLeading),
+            (6, FrameRole::Dependent),
+            (1, FrameRole::Dependent),
+        ] {
+            let frame = [0, 0, 0, 2, 35 << 1, 1, 0, 0, 0, 3, nal_type << 1, 1, 9];
+            let frame_was = Frame { role, samples: None, parameter_sets: false };
+            assert_eq!(walk_cut_anywhere(&FrameWalker::hevc(4, 13), &frame), (frame.to_vec(), frame_was));
+        }
+        let with_sets = [0, 2, 33 << 1, 1, 0, 2, 19 << 1, 1];
+        assert!(walk_cut_anywhere(&FrameWalker::hevc(2, 8), &with_sets).1.parameter_sets);
+    }
+
+    #[test]
+    fn av1_loses_its_temporal_delimiters_wherever_they_stand() {
+        // Delimiter, sequence header, delimiter with extension and padding, key frame, a frame without size.
+        let unit = [0x12, 0, 0x0a, 2, 7, 7, 0x16, 0, 1, 9, 0x32, 3, 0x10, 1, 2, 0x30, 0x30, 5];
+        let sample = [0x0a, 2, 7, 7, 0x32, 3, 0x10, 1, 2, 0x30, 0x30, 5];
+        let frame_was = Frame { role: FrameRole::Sync, samples: None, parameter_sets: true };
+        let walker = FrameWalker::av1(false, unit.len() as u32);
+        assert_eq!(walk_cut_anywhere(&walker, &unit), (sample.to_vec(), frame_was));
+        // OBS sends none: show_existing_frame.
+        let frame_was = Frame { role: FrameRole::Dependent, samples: None, parameter_sets: false };
+        assert_eq!(
+            walk_cut_anywhere(&FrameWalker::av1(false, 3), &[0x1a, 1, 0xe8]),
+            (vec![0x1a, 1, 0xe8], frame_was)
+        );
+        let mut walker = FrameWalker::av1(false, 3);
+        assert!(walker.step(&mut &[0x12, 0, 0x32][..]).unwrap().is_none());
+        assert_eq!(walker.finish(), Err(ObuError::HeaderCut.into()));
+    }
+
+    #[test]
+    fn vp9_tells_key_frames_by_the_first_byte() {
+        for (first, role) in [(0x82, FrameRole::Sync), (0x86, FrameRole::Dependent)] {
+            let frame_was = Frame { role, samples: None, parameter_sets: false };
+            assert_eq!(
+                walk_cut_anywhere(&FrameWalker::vp9(2), &[first, 0x49]),
+                (vec![first, 0x49], frame_was)
+            );
+        }
     }
 }

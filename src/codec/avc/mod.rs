@@ -7,6 +7,7 @@ mod x264;
 pub use super::nal::{NalError, NalStep, NalUnits, NalWalker, nal_units};
 pub use super::video::{Colour, FrameRate};
 pub use sps::{Sps, SpsError, Timing};
+pub(super) use x264::parse_options;
 pub use x264::{X264Options, x264_options};
 
 use super::video::{Hdr, Picture};

@@ -46,7 +46,8 @@ fn in_sei(plain: &[u8]) -> Option<X264Options> {
     )
 }
 
-fn parse_options(text: &str) -> X264Options {
+/// x265 writes its options alike.
+pub(in crate::codec) fn parse_options(text: &str) -> X264Options {
     let mut options = X264Options::default();
     for (name, value) in text.split([' ', '\0']).filter_map(|option| option.split_once('=')) {
         let number = value.parse().ok();

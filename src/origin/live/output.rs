@@ -150,7 +150,7 @@ impl Live {
     /// Continues a silent track: with silence of its own configuration, or with GAP parts.
     fn fill(&mut self, hole: Hole, now: Now, pool: &mut BufferPool) -> Result<(), LiveError> {
         let track = &self.tracks[usize::from(hole.track.0)];
-        let Some(silence) = track.config.silent_frame() else {
+        let Some(silence) = track.config.silent_frame(track.frame_ticks) else {
             self.segmenter.fill_gap(hole.track, hole.until);
             return Ok(());
         };
