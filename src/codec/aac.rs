@@ -295,6 +295,24 @@ mod tests {
         }
     }
 
+    /// ffmpeg 9 writes a program config, with its name as a comment, for layouts that have no number.
+    #[test]
+    fn counts_the_channels_of_layouts_with_and_without_a_number() {
+        for (record, channels) in [
+            (&b"\x11\xb0\x56\xe5\x00"[..], 6), // 5.1
+            (b"\x11\xe0\x56\xe5\x00", 8),      // 7.1, number 12
+            (b"\x11\xe8\x00\x00", 24),         // 22.2, number 13
+            (b"\x11\x80\x04\xcc\x05\x00\x01\x08\xc8\x00\x0cLavc63.1.102V\xe5\x00", 8), // 7.1 (wide)
+            (b"\x11\x80\x04\xc8\x09\x00\x01\x08\x84\x00\x0cLavc63.1.102V\xe5\x00", 7), // 6.1
+            (b"\x11\x80\x04\xc4\x04\x00\x21\x10\x0cLavc63.1.102V\xe5\x00", 4), // quad
+            (b"\x11\x80\x04\xc4\x01\x00\x20\x00\x0cLavc63.1.102V\xe5\x00", 3), // 2.1
+            (b"\x11\x80\x04\xc8\x0c\x00\x01\x08\xc8\x20\x0cLavc63.1.102V\xe5\x00", 8), // octagonal
+        ] {
+            let config = parse(record).unwrap();
+            assert_eq!((config.channels(), config.extension_rate()), (Some(channels), None), "{record:x?}");
+        }
+    }
+
     #[test]
     fn reads_escapes_explicit_rates_short_frames_and_program_configs() {
         // LC, explicit 37,800 Hz, stereo, frameLengthFlag.

@@ -178,8 +178,9 @@ mod tests {
 
     /// ffmpeg 9, libopus, stereo (capture ff9_av1_opus).
     const HEAD: &[u8] = b"OpusHead\x01\x02\x38\x01\x80\xbb\0\0\0\0\0";
-    /// 5.1 of libopus: four streams, two of them coupled.
-    const SURROUND: &[u8] = b"OpusHead\x01\x06\x38\x01\x80\xbb\0\0\0\0\x01\x04\x02\0\x04\x01\x02\x03\x05";
+    /// ffmpeg 9, libopus, 7.1 (made on 2026-11-27): five streams, three of them coupled.
+    const SURROUND: &[u8] =
+        b"OpusHead\x01\x08\x38\x01\x80\xbb\0\0\0\0\x01\x05\x03\0\x06\x01\x02\x03\x04\x05\x07";
 
     fn parse(record: &[u8]) -> Result<AudioConfig, ConfigError> {
         AudioConfig::parse(Bytes::copy_from_slice(record))
@@ -191,8 +192,8 @@ mod tests {
         assert_eq!((config.channels(), config.rfc6381().as_str()), (2, "opus"));
         assert_eq!(&config.sample_entry_record()[..], b"\0\x02\x01\x38\0\0\xbb\x80\0\0\0");
         let config = parse(SURROUND).unwrap();
-        assert_eq!(config.channels(), 6);
-        let dops = b"\0\x06\x01\x38\0\0\xbb\x80\0\0\x01\x04\x02\0\x04\x01\x02\x03\x05";
+        assert_eq!(config.channels(), 8);
+        let dops = b"\0\x08\x01\x38\0\0\xbb\x80\0\0\x01\x05\x03\0\x06\x01\x02\x03\x04\x05\x07";
         assert_eq!(&config.sample_entry_record()[..], dops);
         assert_eq!((parse(b"").unwrap().channels(), config.silent_frame()), (2, None));
     }
@@ -213,7 +214,7 @@ mod tests {
         assert_eq!(changed(8, 0x10), Err(ConfigError::Version { found: 0x10 }));
         assert_eq!(changed(9, 9), Err(ConfigError::Channels { channels: 9, family: 1 }));
         assert_eq!(changed(9, 0), Err(ConfigError::Channels { channels: 0, family: 1 }));
-        for (at, value) in [(19, 0), (20, 5), (21, 6), (19, 255)] {
+        for (at, value) in [(19, 0), (20, 6), (21, 8), (19, 255)] {
             assert_eq!(changed(at, value), Err(ConfigError::Mapping));
         }
         assert!(changed(21, 255).is_ok(), "a silent channel");

@@ -374,6 +374,23 @@ mod tests {
         assert_eq!(config.rfc6381(), "vp09.00.10.08.01.09.18.09.00");
     }
 
+    /// ffmpeg 9, libvpx-vp9, 10 bits, BT.2020 and HLG (made on 2026-11-27).
+    #[test]
+    fn ten_bits_of_a_real_encoder() {
+        let key = [0x92, 0x49, 0x83, 0x42, 0x50, 0x09, 0xf8, 0x05, 0x9b, 0x03];
+        let record =
+            Bytes::from_static(&[0x01, 0x00, 0x00, 0x00, 0x02, 0x0b, 0xa2, 0x09, 0x12, 0x09, 0x00, 0x00]);
+        let config = DecoderConfig::new(record, &key).unwrap();
+        assert_eq!(
+            (config.picture().width, config.picture().height, config.picture().bit_depth),
+            (320, 180, 10)
+        );
+        assert_eq!(config.rfc6381(), "vp09.02.11.10.01.09.18.09.00");
+        assert_eq!(config.hdr().colour.unwrap().video_range(), VideoRange::Hlg);
+        let alone = DecoderConfig::from_key_frame(&key).unwrap();
+        assert_eq!(alone.rfc6381(), "vp09.02.11.10.01.09.14.09.00", "a frame does not say the transfer");
+    }
+
     #[test]
     fn key_frames_are_told_by_their_first_byte_in_every_profile() {
         for (first, key) in [

@@ -14,6 +14,16 @@ const OBS: &[u8] = &[
     0x10, 0x12, 0x40,
 ];
 
+/// ffmpeg 9 with SVT-AV1, 320x180, 10 bits, BT.2020 and PQ (made on 2026-11-27): the record, the first OBUs.
+const PQ: &[u8] = &[
+    0x81, 0x00, 0x4c, 0x00, 0x0a, 0x0e, 0x02, 0x00, 0x00, 0x05, 0x61, 0xe7, 0xf6, 0x60, 0x17, 0xc2, 0x84,
+    0x88, 0x04, 0x82,
+];
+const PQ_FRAME: &[u8] = &[
+    0x12, 0x00, 0x0a, 0x0e, 0x02, 0x00, 0x00, 0x05, 0x61, 0xe7, 0xf6, 0x63, 0x57, 0xce, 0x84, 0x88, 0x04,
+    0x82,
+];
+
 fn parse(record: &[u8]) -> Result<DecoderConfig, ConfigError> {
     DecoderConfig::parse(Bytes::copy_from_slice(record))
 }
@@ -120,6 +130,13 @@ fn other_coding_tools_in_band_are_no_change_another_size_is() {
     assert_eq!(config.in_band(&[0x12, 0x00, 0x1a, 0x01, 0xe8]), None);
     let changed = config.in_band(&OBS[4..]).unwrap();
     assert_eq!((changed.picture().width, &changed.record()[..]), (320, OBS));
+    let config_pq = parse(PQ).unwrap();
+    assert_ne!(PQ[4..], PQ_FRAME[2..]);
+    assert_eq!(
+        (config_pq.in_band(PQ_FRAME), config_pq.rfc6381().as_str()),
+        (None, "av01.0.00M.10.0.110.09.16.09.0")
+    );
+    assert_eq!(config_pq.hdr().colour.unwrap().video_range(), VideoRange::Pq);
     // A publisher without a record.
     let found = DecoderConfig::from_temporal_unit(FFMPEG_FRAME).unwrap();
     assert_eq!((found.sequence(), found.record().len()), (config.sequence(), FFMPEG.len()));

@@ -198,23 +198,52 @@ fn parameter_sets_in_band_are_compared_by_what_they_replace() {
     }
 }
 
+/// ffmpeg 9 with x265 (hdr10=1, made on 2026-11-27): SPS and the two SEI units of its record.
+const HDR_SPS: &[u8] = &[
+    0x42, 0x01, 0x01, 0x02, 0x20, 0x00, 0x00, 0x03, 0x00, 0x90, 0x00, 0x00, 0x03, 0x00, 0x00, 0x03, 0x00,
+    0x3c, 0xa0, 0x0a, 0x08, 0x0c, 0x1f, 0x3b, 0x65, 0x95, 0x95, 0x29, 0x30, 0xbc, 0x05, 0xa8, 0x48, 0x80,
+    0x48, 0x20, 0x00, 0x00, 0x03, 0x00, 0x20, 0x00, 0x00, 0x03, 0x03, 0xc1,
+];
+const HDR_LIGHT: &[u8] = &[0x4e, 0x01, 0x90, 0x04, 0x03, 0xe8, 0x01, 0x90, 0x80];
+const HDR_DISPLAY: &[u8] = &[
+    0x4e, 0x01, 0x89, 0x18, 0x33, 0xc2, 0x86, 0xc4, 0x1d, 0x4c, 0x0b, 0xb8, 0x84, 0xd0, 0x3e, 0x80, 0x3d,
+    0x13, 0x40, 0x42, 0x00, 0x98, 0x96, 0x80, 0x00, 0x00, 0x03, 0x00, 0x32, 0x80,
+];
+
 #[test]
-fn light_and_a_preferred_transfer_come_from_sei() {
-    let mut sei = vec![NAL_SEI_PREFIX << 1, 1, SEI_MASTERING_DISPLAY as u8, 24];
-    // 13250 34500, 7500 3000, 34000 16000, 15635 16450, then 1000 and 0.0050 cd/m2.
-    sei.extend(b"\x33\xc2\x86\xc4\x1d\x4c\x0b\xb8\x84\xd0\x3e\x80\x3d\x13\x40\x42\x00\x98\x96\x80\x00\x00\x03\x00\x32");
-    sei.extend([SEI_CONTENT_LIGHT as u8, 4, 0x03, 0xe8, 0x01, 0x90, SEI_TRANSFER as u8, 1, 18, 0x80]);
-    let config = DecoderConfig::from_access_unit(&access_unit(&[&sei, VPS, SPS, PPS])).unwrap();
+fn colour_and_light_come_from_sps_and_sei() {
+    let config =
+        DecoderConfig::from_access_unit(&access_unit(&[HDR_LIGHT, HDR_DISPLAY, VPS, HDR_SPS, PPS])).unwrap();
+    assert_eq!(config.rfc6381(), "hvc1.2.4.L60.90");
+    assert_eq!((config.picture().width, config.picture().height, config.picture().bit_depth), (320, 180, 10));
+    assert_eq!(
+        config.hdr().colour,
+        Some(Colour { primaries: 9, transfer: 16, matrix: 9, full_range: false })
+    );
     let display = config.hdr().mastering.unwrap();
     assert_eq!(display.primaries, [(13_250, 34_500), (7_500, 3_000), (34_000, 16_000)]);
     assert_eq!((display.luminance_max, display.luminance_min), (10_000_000, 50));
     assert_eq!(config.hdr().light, ContentLight::from_nits(1000.0, 400.0));
-    assert_eq!(config.hdr().colour.unwrap().video_range(), VideoRange::Hlg);
-    let array = [&[0x80 | NAL_SEI_PREFIX, 0, 1, 0, sei.len() as u8][..], &sei].concat();
+    // In an array of the record.
     let mut record = config.record().to_vec();
     record[22] += 1;
-    record.extend(array);
-    assert_eq!(parse(&record).unwrap().hdr(), config.hdr(), "in the record too");
+    record.extend([0x80 | NAL_SEI_PREFIX, 0, 2]);
+    for unit in [HDR_LIGHT, HDR_DISPLAY] {
+        record.extend([0, unit.len() as u8]);
+        record.extend(unit);
+    }
+    assert_eq!(parse(&record).unwrap().hdr(), config.hdr());
+    assert_eq!(&parse(&record).unwrap().sample_entry_record(), config.record());
+}
+
+/// Broadcasters write BT.2020 into the SPS for old decoders, and HLG into SEI.
+#[test]
+fn the_preferred_transfer_of_sei_is_the_one_that_is_meant() {
+    let sei = [NAL_SEI_PREFIX << 1, 1, SEI_TRANSFER as u8, 1, 18, 0x80];
+    let config = DecoderConfig::from_access_unit(&access_unit(&[&sei, VPS, HDR_SPS, PPS])).unwrap();
+    assert_eq!(config.hdr().colour.unwrap().video_range(), VideoRange::Hlg);
+    let changed = config.in_band(&access_unit(&[&[0x44, 0x01, 0x50]])).unwrap();
+    assert_eq!(changed.hdr(), config.hdr(), "it stays with other parameter sets");
 }
 
 #[test]
