@@ -186,7 +186,7 @@ fn read_timing(bits: &mut BitReader<'_>) -> Result<Option<FrameRate>, OutOfBits>
         return Ok(None);
     }
     let ticks = u64::from(bits.ue()?) + 1; // num_ticks_per_picture_minus_1
-    // Both factors have at most 32 bits and one of them a little more: no overflow.
+    // Factors of 32 and 33 bits: one that overflows is no frame rate.
     Ok(u64::from(num_units_in_tick)
         .checked_mul(ticks)
         .and_then(|units| FrameRate::reduced(time_scale.into(), units)))
