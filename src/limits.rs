@@ -422,6 +422,9 @@ const _: () = assert!(RETAINED_PER_LISTED > 1);
 /// Requests of one connection at once. A player has four or five open; a proxy shares one connection
 /// between many viewers, and Apple's profile asks for 100.
 pub const HTTP2_STREAMS_MAX: u32 = 256;
+/// Places for requests that a connection keeps while it is idle: those of a player.
+pub const HTTP2_PLACES_KEPT_MAX: usize = 8;
+const _: () = assert!(HTTP2_PLACES_KEPT_MAX < HTTP2_STREAMS_MAX as usize);
 /// Bytes of a request's fields, as HPACK counts them: 32 more for each field.
 pub const HTTP2_FIELDS_BYTES_MAX: u32 = (HTTP_HEAD_BYTES_MAX + 32 * HTTP_FIELDS_MAX) as u32;
 /// Bytes of a response that wait inside the HTTP/2 layer; shared, not copied.
