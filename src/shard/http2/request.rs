@@ -60,8 +60,11 @@ pub(super) async fn serve(
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        self.shared.requests_count.set(self.shared.requests_count.get() - 1);
-        self.shared.idle_since_us.set(self.shared.asker.service.shard.monotonic_us());
+        let left_count = self.shared.requests_count.get() - 1;
+        self.shared.requests_count.set(left_count);
+        if left_count == 0 {
+            self.shared.idle_since_us.set(self.shared.asker.service.shard.monotonic_us());
+        }
     }
 }
 

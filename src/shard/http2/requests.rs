@@ -1,8 +1,8 @@
 //! The requests of one connection that are being answered, all of them polled by the connection's own task.
 //!
 //! What a request waits for sets the request's flag and wakes the task, which polls those whose flag is set. A
-//! landing that answers several requests of a viewer is one wake-up then, one pass of h2 and one send; as tasks
-//! of their own, each with its memory and its place in the run queue, they cost a third more.
+//! landing that answers several requests of a viewer is one wake-up then, one pass of h2 and one send, where tasks
+//! of their own would each have their memory, their place in the run queue, and a wake-up of the connection's task.
 
 use std::pin::Pin;
 use std::sync::Arc;
