@@ -310,7 +310,16 @@ pub const PICTURE_SIDE_PIXELS_MAX: u32 = 16_384;
 const _: () = assert!((PICTURE_SIDE_PIXELS_MAX as u64).pow(2) <= u32::MAX as u64);
 /// NAL units of one access unit: a 4K picture in single-row slices needs a few hundred.
 pub const ACCESS_UNIT_NALS_MAX: u16 = 1024;
-/// Bytes of an SEI unit that are searched for encoder options; x264 writes about 700.
+/// Parameter sets of an HEVC configuration: as many as their ids can tell apart.
+pub const PARAMETER_SETS_MAX: usize = 16 + 16 + 64;
+const _: () = assert!(PARAMETER_SETS_MAX * 3 < CODEC_CONFIG_BYTES_MAX);
+/// OBUs of one temporal unit: a large picture in tile groups of one tile has a few hundred.
+pub const TEMPORAL_UNIT_OBUS_MAX: u16 = 1024;
+/// Bytes of a first frame that complete a configuration: a packet of E-AC-3 with its substreams, parameter sets
+/// behind a large SEI.
+pub const FIRST_FRAME_BYTES: usize = 16 * 1024;
+const _: () = assert!(FIRST_FRAME_BYTES >= CODEC_CONFIG_BYTES_MAX);
+/// Bytes of an SEI unit that are searched for encoder options; x264 writes about 700, x265 2,300.
 pub const SEI_SEARCHED_BYTES_MAX: usize = 4 * 1024;
 /// Bytes in front of a coded frame in an RTMP message: 5 in legacy tags, 8 in enhanced ones, and
 /// room for several ModEx prefixes.
@@ -447,6 +456,9 @@ const _: () = assert!(RETAINED_PER_LISTED > 1);
 /// Requests of one connection at once. A player has four or five open; a proxy shares one connection
 /// between many viewers, and Apple's profile asks for 100.
 pub const HTTP2_STREAMS_MAX: u32 = 256;
+/// Places for requests that a connection keeps while it is idle: those of a player.
+pub const HTTP2_PLACES_KEPT_MAX: usize = 8;
+const _: () = assert!(HTTP2_PLACES_KEPT_MAX < HTTP2_STREAMS_MAX as usize);
 /// Bytes of a request's fields, as HPACK counts them: 32 more for each field.
 pub const HTTP2_FIELDS_BYTES_MAX: u32 = (HTTP_HEAD_BYTES_MAX + 32 * HTTP_FIELDS_MAX) as u32;
 /// Bytes of a response that wait inside the HTTP/2 layer; shared, not copied.

@@ -128,10 +128,8 @@ fn remux(flv: &[u8], kinds: &[TrackKind]) -> Output {
         .iter()
         .zip(&track_ids)
         .map(|(config, &track_id)| {
-            let timescale = match config {
-                CodecConfig::Avc(_) => Timescale::VIDEO,
-                CodecConfig::Aac(aac) => Timescale::new(aac.sample_rate()).unwrap(),
-            };
+            let sound = config.sound().and_then(|sound| Timescale::new(sound.sample_rate));
+            let timescale = sound.unwrap_or(Timescale::VIDEO);
             InitTrack { track_id, timescale, config }
         })
         .collect();

@@ -68,6 +68,65 @@ fn decoder_configurations_of_any_bytes() {
     run(codec::asc, &[0x11, 0x80, 0x04, 0xc4, 0x04, 0x00, 0x21, 0x04, 0x40, 0x00, 0x00]);
 }
 
+/// In the form of `record_and_frame`: a length in 16 bytes, a record of as many, a frame.
+fn session(record: &[u8], frame: &[u8]) -> Vec<u8> {
+    assert_eq!(record.len() % 16, 0);
+    [&[(record.len() / 16) as u8], record, frame].concat()
+}
+
+/// Of ffmpeg 9 with x265 (capture ff9_hevc_aac).
+fn hevc_access_unit() -> Vec<u8> {
+    let units: [&[u8]; 4] = [
+        b"\x40\x01\x0c\x01\xff\xff\x01\x60\0\0\x03\0\x90\0\0\x03\0\0\x03\0\x3c\x95\x94\x09",
+        b"\x42\x01\x01\x01\x60\0\0\x03\0\x90\0\0\x03\0\0\x03\0\x3c\xa0\x14\x20\x61\xf2\x65\x95\x95\x29\x30\
+          \xbc\x05\xa0\x20\0\0\x03\0\x20\0\0\x03\x03\xc1",
+        b"\x44\x01\xc0\x73\xc1\x89",
+        b"\x28\x01\xac\x25\x62\xe4",
+    ];
+    units.iter().flat_map(|unit| [&(unit.len() as u32).to_be_bytes(), *unit].concat()).collect()
+}
+
+#[test]
+fn hevc_of_any_bytes() {
+    let frame = hevc_access_unit();
+    run(codec::hevc, &session(&[], &frame));
+    let record = rapidrtmp::codec::hevc::DecoderConfig::from_access_unit(&frame).unwrap().record().to_vec();
+    let room = record.len().next_multiple_of(16) - record.len();
+    run(codec::hevc, &session(&[record, vec![0; room]].concat(), &frame));
+    run(codec::hevc, &frame[32..74]);
+}
+
+#[test]
+fn av1_of_any_bytes() {
+    // OBS 30 with SVT-AV1 (capture obs30_av1_aac), twelve bytes of padding behind its OBU.
+    let record =
+        b"\x81\0\x0d\0\x0a\x0e\0\0\0\x04\x3c\xfe\xcc\x02\xf8\x10\x10\x10\x12\x40\x7a\x0a\0\0\0\0\0\0\0\0\0\0";
+    let frame = b"\x12\0\x0a\x0e\0\0\0\x04\x3c\xfe\xcc\x4a\xf9\x10\x10\x10\x12\x40\x32\x03\x10\0\x83";
+    run(codec::av1, &session(record, frame));
+    run(codec::av1, &session(&[], frame));
+    run(codec::av1, &frame[4..18]);
+}
+
+#[test]
+fn other_codecs_of_any_bytes() {
+    // ffmpeg 9 (captures ff9_vp9_ac3, ff9_av1_opus, ff9_h264_eac3_51, ff9_h264_flac).
+    let vp9 =
+        session(b"\x01\0\0\0\0\x0a\x82\x02\x02\x02\0\0\0\0\0\0", b"\x82\x49\x83\x42\0\x09\xf0\x05\x96\x05");
+    let opus = session(
+        b"OpusHead\x01\x06\x38\x01\x80\xbb\0\0\0\0\x01\x04\x02\0\x04\x01\x02\x03\x05\0\0\0\0\0",
+        b"\xfc\x7e",
+    );
+    let ac3 = [&b"\0\x0b\x77\x38\x90\0\x40\x43\xe1"[..], &[7; 120]].concat();
+    let eac3 =
+        [&b"\0\x0b\x77\0\x1f\x3f\x87\xc0\0"[..], &[7; 56], b"\x0b\x77\x40\x0f\x34\x87\xd0\xd0\0", &[7; 23]]
+            .concat();
+    let streaminfo = b"fLaC\0\0\0\x22\x04\0\x04\0\0\0\0\0\x08\x15\x0b\xb8\0\xf0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+    let flac = session(streaminfo, b"\xff\xf8\xaa\x08\0\xed\x4e");
+    for (chosen, session) in [vp9, opus, ac3, eac3, flac].iter().enumerate() {
+        run(codec::others, &[&[chosen as u8], &session[..]].concat());
+    }
+}
+
 #[test]
 fn access_units_of_any_bytes() {
     let mut sei = b"\x06\x05\x28\xdc\x45\xe9\xbd\xe6\xd9\x48\xb7\x96\x2c\xd8\x20\xd9\x23\xee\xef".to_vec();

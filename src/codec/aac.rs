@@ -202,11 +202,12 @@ fn read_general_audio(
     }
     let extension = bits.flag()?;
     let channels = match channel_configuration {
-        0 => Some(read_program_channels(bits)?),
+        0 => Some(read_program_channels(bits)?).filter(|channels| *channels > 0),
         1..=6 => Some(channel_configuration),
-        // Table 1.19: 7 and 12 and 14 have eight channels, 11 has seven.
+        // Table 1.19: 7 and 12 and 14 have eight channels, 11 has seven, 13 is 22.2.
         7 | 12 | 14 => Some(8),
         11 => Some(7),
+        13 => Some(24),
         _ => None,
     };
     if matches!(object_type, 6 | 20) {
@@ -291,6 +292,24 @@ mod tests {
             assert_eq!(config.extension_rate(), extension, "{record:x?}");
             assert_eq!(config.rfc6381(), codec, "{record:x?}");
             assert_eq!((config.object_type(), config.frame_samples()), (2, 1024), "{record:x?}");
+        }
+    }
+
+    /// ffmpeg 9 writes a program config, with its name as a comment, for layouts that have no number.
+    #[test]
+    fn counts_the_channels_of_layouts_with_and_without_a_number() {
+        for (record, channels) in [
+            (&b"\x11\xb0\x56\xe5\x00"[..], 6), // 5.1
+            (b"\x11\xe0\x56\xe5\x00", 8),      // 7.1, number 12
+            (b"\x11\xe8\x00\x00", 24),         // 22.2, number 13
+            (b"\x11\x80\x04\xcc\x05\x00\x01\x08\xc8\x00\x0cLavc63.1.102V\xe5\x00", 8), // 7.1 (wide)
+            (b"\x11\x80\x04\xc8\x09\x00\x01\x08\x84\x00\x0cLavc63.1.102V\xe5\x00", 7), // 6.1
+            (b"\x11\x80\x04\xc4\x04\x00\x21\x10\x0cLavc63.1.102V\xe5\x00", 4), // quad
+            (b"\x11\x80\x04\xc4\x01\x00\x20\x00\x0cLavc63.1.102V\xe5\x00", 3), // 2.1
+            (b"\x11\x80\x04\xc8\x0c\x00\x01\x08\xc8\x20\x0cLavc63.1.102V\xe5\x00", 8), // octagonal
+        ] {
+            let config = parse(record).unwrap();
+            assert_eq!((config.channels(), config.extension_rate()), (Some(channels), None), "{record:x?}");
         }
     }
 

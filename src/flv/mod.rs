@@ -227,7 +227,7 @@ impl<'a> Events<'_, 'a> {
                 let walker = match &self.track.config {
                     None => return self.refuse(Fault::NoConfig),
                     Some(CodecConfig::Avc(config)) => Some(NalWalker::new(config.nal_length_bytes(), left)),
-                    Some(CodecConfig::Aac(_)) => None,
+                    Some(_) => None,
                 };
                 self.track.state = State::Frame { walker, left };
                 return Some(Event::FrameBegin(FrameBegin {

@@ -9,6 +9,7 @@ mod init;
 mod moof;
 mod part;
 mod pool;
+mod sample_entry;
 
 pub use init::{InitTrack, init_segment};
 pub use moof::{Sample, SealedTrack};

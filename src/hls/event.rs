@@ -3,6 +3,7 @@
 //! clock or a place is decided at the home and stands in the event.
 
 use super::{Epoch, RenditionId, SessionId};
+use crate::codec::VideoRange;
 use crate::media::{MediaRef, Timescale, TrackKind};
 use bytes::Bytes;
 
@@ -96,17 +97,6 @@ pub struct Rendition {
     pub video_range: Option<VideoRange>,
     /// CHANNELS, when it has audio.
     pub channels: Option<u8>,
-}
-
-/// VIDEO-RANGE of section 4.4.6.2.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum VideoRange {
-    /// Standard dynamic range.
-    Sdr,
-    /// Hybrid log-gamma, ITU-T H.273 transfer 18.
-    Hlg,
-    /// SMPTE ST 2084, transfer 16.
-    Pq,
 }
 
 /// An init segment, immutable under its number.

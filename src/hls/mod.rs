@@ -17,9 +17,8 @@ mod tests;
 mod text;
 pub mod window;
 
-pub use event::{
-    Close, EventBody, InitSegment, Part, Rendition, SegmentHead, SessionStart, StreamEvent, VideoRange,
-};
+pub use crate::codec::VideoRange;
+pub use event::{Close, EventBody, InitSegment, Part, Rendition, SegmentHead, SessionStart, StreamEvent};
 pub use gop::{GopLearner, TrackLearner};
 pub use id::{Epoch, IdError, RenditionId, SessionId};
 pub use plan::{LearntTrack, Plan, PlanError, TrackPlan, Wishes};

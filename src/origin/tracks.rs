@@ -2,13 +2,9 @@
 
 use crate::codec::CodecConfig;
 use crate::hls::LearntTrack;
-use crate::hls::{Rendition, RenditionId, VideoRange};
+use crate::hls::{Rendition, RenditionId};
 use crate::media::Cadence;
 use crate::media::{TrackId, TrackKind};
-
-/// H.273 transfer characteristics of the two HDR systems.
-const TRANSFER_PQ: u8 = 16;
-const TRANSFER_HLG: u8 = 18;
 
 /// One track as it was learnt.
 #[derive(Debug, Clone)]
@@ -96,18 +92,13 @@ fn describe(id: RenditionId, name: &str, tracks: &[StreamTrack]) -> Rendition {
         channels: None,
     };
     for track in tracks {
-        match &track.config {
-            CodecConfig::Avc(config) => {
-                let sps = config.sps();
-                rendition.resolution = Some((sps.width, sps.height));
-                rendition.frame_rate_milli = track.cadence.frame_rate().map(|rate| rate.milli());
-                rendition.video_range = Some(match sps.colour.map(|colour| colour.transfer) {
-                    Some(TRANSFER_PQ) => VideoRange::Pq,
-                    Some(TRANSFER_HLG) => VideoRange::Hlg,
-                    _ => VideoRange::Sdr,
-                });
-            }
-            CodecConfig::Aac(config) => rendition.channels = config.channels(),
+        if let Some(picture) = track.config.picture() {
+            rendition.resolution = Some((picture.width, picture.height));
+            rendition.frame_rate_milli = track.cadence.frame_rate().map(|rate| rate.milli());
+            rendition.video_range = track.config.video_range();
+        }
+        if let Some(sound) = track.config.sound() {
+            rendition.channels = sound.channels;
         }
     }
     rendition

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 const IDLE_COUNT: usize = 500;
 /// What an idle HTTP/2 connection over TLS may cost: h2's own buffers are 24 KiB of it.
-const IDLE_KIB_MAX: f64 = 48.0;
+const IDLE_KIB_MAX: f64 = 40.0;
 
 fn resident_kib(server: &Server) -> u64 {
     let status =

@@ -1,19 +1,30 @@
 //! H.264 in its length-prefixed form (ISO/IEC 14496-15, section 5): the decoder configuration
 //! record, the sequence parameter set, NAL units, and what x264 says about itself.
 
-mod nal;
 mod sps;
 mod x264;
 
-pub use nal::{NAL_IDR, NAL_PPS, NAL_SEI, NAL_SPS, NalError, NalStep, NalUnits, NalWalker, nal_units};
-pub use sps::{Colour, FrameRate, Sps, SpsError, Timing};
+pub use super::nal::{NalError, NalStep, NalUnits, NalWalker, nal_units};
+pub use super::video::{Colour, FrameRate};
+pub use sps::{Sps, SpsError, Timing};
+pub(super) use x264::parse_options;
 pub use x264::{X264Options, x264_options};
 
+use super::video::{Hdr, Picture};
 use crate::limits::CODEC_CONFIG_BYTES_MAX;
 use crate::wire::{Reader, Truncated};
 use bytes::Bytes;
 use smallvec::SmallVec;
 use std::ops::Range;
+
+/// nal_unit_type of a slice of an IDR picture.
+pub const NAL_IDR: u8 = 5;
+/// nal_unit_type of supplemental enhancement information.
+pub const NAL_SEI: u8 = 6;
+/// nal_unit_type of a sequence parameter set.
+pub const NAL_SPS: u8 = 7;
+/// nal_unit_type of a picture parameter set.
+pub const NAL_PPS: u8 = 8;
 
 /// An AVCDecoderConfigurationRecord (avcC, section 5.3.3.1), parsed and checked.
 #[derive(Debug, Clone)]
@@ -25,6 +36,8 @@ pub struct DecoderConfig {
     /// Where each PPS stands in `record`; at least one.
     pps_ranges: SmallVec<[Range<usize>; 1]>,
     sps: Sps,
+    /// What the publisher says beside the record.
+    signalled: Hdr,
 }
 
 /// Why an AVCDecoderConfigurationRecord was refused.
@@ -80,7 +93,7 @@ impl DecoderConfig {
         // What follows (chroma format, bit depths, SPS extensions) stays in the record untouched:
         // encoders disagree about it, and the SPS says the same.
         let sps = Sps::parse(&record[sps_ranges[0].clone()])?;
-        Ok(Self { nal_length_bytes, sps_ranges, pps_ranges, sps, record })
+        Ok(Self { nal_length_bytes, sps_ranges, pps_ranges, sps, signalled: Hdr::default(), record })
     }
 
     /// The record as it was received.
@@ -100,6 +113,27 @@ impl DecoderConfig {
     /// Bytes of a NAL unit's length on the wire, 1 to 4.
     pub fn nal_length_bytes(&self) -> u8 {
         self.nal_length_bytes
+    }
+
+    /// Colour and light: as the SPS says, else as the publisher.
+    pub fn hdr(&self) -> Hdr {
+        Hdr { colour: self.sps.colour, ..Hdr::default() }.or(self.signalled)
+    }
+
+    /// The same record, and what the publisher says beside it.
+    pub fn with_hdr(self, signalled: Hdr) -> Self {
+        Self { signalled, ..self }
+    }
+
+    /// What its pictures are.
+    pub fn picture(&self) -> Picture {
+        Picture {
+            width: self.sps.width,
+            height: self.sps.height,
+            sample_aspect: self.sps.sample_aspect,
+            frame_rate: self.sps.frame_rate(),
+            bit_depth: self.sps.bit_depth_luma,
+        }
     }
 
     /// The first SPS.
@@ -123,10 +157,10 @@ impl DecoderConfig {
     }
 }
 
-/// By the record's bytes: the rest follows from them.
+/// By the record's bytes and what was said beside them: the rest follows.
 impl PartialEq for DecoderConfig {
     fn eq(&self, other: &Self) -> bool {
-        self.record == other.record
+        self.record == other.record && self.signalled == other.signalled
     }
 }
 

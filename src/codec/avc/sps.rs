@@ -1,8 +1,10 @@
 //! The sequence parameter set (ISO/IEC 14496-10, sections 7.3.2.1.1 and E.1.1), as far as an HLS
 //! server needs it. Everything up to the last wanted field is read, since it is a bit stream.
 
-use super::nal::{NAL_SPS, unescape};
+use super::NAL_SPS;
 use crate::codec::bits::{BitReader, OutOfBits};
+use crate::codec::nal::unescape;
+use crate::codec::video::{Colour, FrameRate, SAMPLE_ASPECT_EXTENDED, sample_aspect};
 use crate::limits::{CODEC_CONFIG_BYTES_MAX, PICTURE_SIDE_PIXELS_MAX};
 
 /// What a sequence parameter set says.
@@ -37,19 +39,6 @@ pub struct Sps {
     pub reorder_frames: Option<u32>,
 }
 
-/// Code points of ITU-T H.273; 2 is "unspecified".
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Colour {
-    /// colour_primaries.
-    pub primaries: u8,
-    /// transfer_characteristics: 16 is PQ, 18 HLG.
-    pub transfer: u8,
-    /// matrix_coefficients.
-    pub matrix: u8,
-    /// video_full_range_flag.
-    pub full_range: bool,
-}
-
 /// timing_info of the VUI: a field lasts `num_units_in_tick / time_scale` seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {
@@ -59,15 +48,6 @@ pub struct Timing {
     pub time_scale: u32,
     /// fixed_frame_rate_flag: the rate is a promise, not a hint.
     pub fixed: bool,
-}
-
-/// Frames per so many seconds, reduced: 30000 per 1001, 25 per 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FrameRate {
-    /// Not 0.
-    pub frames: u32,
-    /// Not 0.
-    pub seconds: u32,
 }
 
 /// Why a sequence parameter set was refused.
@@ -148,7 +128,7 @@ impl Sps {
     /// The frame rate that the timing information names: two fields a frame.
     pub fn frame_rate(&self) -> Option<FrameRate> {
         let timing = self.timing?;
-        reduced(u64::from(timing.time_scale), 2 * u64::from(timing.num_units_in_tick))
+        FrameRate::reduced(u64::from(timing.time_scale), 2 * u64::from(timing.num_units_in_tick))
     }
 
     /// Returns separate_colour_plane_flag.
@@ -247,28 +227,6 @@ impl Sps {
     }
 }
 
-impl FrameRate {
-    /// So many frames in so many seconds, reduced; `None` when one of them is 0.
-    pub fn new(frames: u32, seconds: u32) -> Option<Self> {
-        reduced(u64::from(frames), u64::from(seconds))
-    }
-}
-
-/// `None` when one is 0 or the reduced fraction needs more than 32 bits.
-fn reduced(frames: u64, seconds: u64) -> Option<FrameRate> {
-    let (mut divisor, mut rest) = (frames, seconds);
-    while rest != 0 {
-        (divisor, rest) = (rest, divisor % rest);
-    }
-    if frames == 0 || seconds == 0 {
-        return None;
-    }
-    Some(FrameRate {
-        frames: u32::try_from(frames / divisor).ok()?,
-        seconds: u32::try_from(seconds / divisor).ok()?,
-    })
-}
-
 /// 7.3.2.1.1: the profiles whose SPS has chroma_format_idc and scaling lists.
 fn has_chroma_fields(profile: u8) -> bool {
     matches!(profile, 100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135)
@@ -314,31 +272,10 @@ fn skip_frame_numbering(bits: &mut BitReader<'_>) -> Result<(), SpsError> {
     Ok(())
 }
 
-/// Table E-1, sample aspect ratios by aspect_ratio_idc from 1.
-const SAMPLE_ASPECTS: [(u16, u16); 16] = [
-    (1, 1),
-    (12, 11),
-    (10, 11),
-    (16, 11),
-    (40, 33),
-    (24, 11),
-    (20, 11),
-    (32, 11),
-    (80, 33),
-    (18, 11),
-    (15, 11),
-    (64, 33),
-    (160, 99),
-    (4, 3),
-    (3, 2),
-    (2, 1),
-];
-const SAMPLE_ASPECT_EXTENDED: u8 = 255;
-
 fn read_sample_aspect(bits: &mut BitReader<'_>) -> Result<Option<(u16, u16)>, SpsError> {
     let aspect = match bits.small(8)? {
         SAMPLE_ASPECT_EXTENDED => (bits.bits(16)? as u16, bits.bits(16)? as u16),
-        index => SAMPLE_ASPECTS.get(usize::from(index).wrapping_sub(1)).copied().unwrap_or((0, 0)),
+        index => sample_aspect(index).unwrap_or((0, 0)),
     };
     // E.2.1: 0 in either place is "unspecified".
     Ok(Some(aspect).filter(|&(width, height)| width > 0 && height > 0))

@@ -1,8 +1,10 @@
 //! The options that x264 writes into its first access unit, as an unregistered user data SEI
 //! (ISO/IEC 14496-10, section D.2.7): the only place where the wire says how long a GOP may be.
 
-use super::nal::{NAL_SEI, nal_units, unescape};
-use super::sps::FrameRate;
+use super::NAL_SEI;
+use crate::codec::nal::{nal_units, unescape};
+use crate::codec::sei::messages;
+use crate::codec::video::FrameRate;
 use crate::limits::SEI_SEARCHED_BYTES_MAX;
 
 /// uuid_iso_iec_11578 of x264's SEI.
@@ -34,38 +36,18 @@ pub fn x264_options(access_unit: &[u8]) -> Option<X264Options> {
         .find_map(|unit| in_sei(&unescape(&unit[1..], SEI_SEARCHED_BYTES_MAX)))
 }
 
-/// Walks the messages of an SEI (section 7.3.2.3.1).
-fn in_sei(mut rest: &[u8]) -> Option<X264Options> {
-    // Two bytes are the least a message has; rbsp_trailing_bits alone are one.
-    while rest.len() > 2 {
-        let payload_type = extended(&mut rest)?;
-        let size = extended(&mut rest)? as usize;
-        let payload = rest.get(..size).unwrap_or(rest);
-        if payload_type == PAYLOAD_USER_DATA_UNREGISTERED
-            && let Some(text) = payload.strip_prefix(&UUID)
-            && text.starts_with(b"x264 - core")
-        {
-            return Some(parse_options(&String::from_utf8_lossy(text)));
-        }
-        rest = rest.get(size..)?;
-    }
-    None
+/// In an SEI without its header.
+fn in_sei(plain: &[u8]) -> Option<X264Options> {
+    messages(plain).filter(|(payload_type, _)| *payload_type == PAYLOAD_USER_DATA_UNREGISTERED).find_map(
+        |(_, payload)| {
+            let text = payload.strip_prefix(&UUID)?;
+            text.starts_with(b"x264 - core").then(|| parse_options(&String::from_utf8_lossy(text)))
+        },
+    )
 }
 
-/// A number written as a run of 255s and a last byte.
-fn extended(rest: &mut &[u8]) -> Option<u32> {
-    let mut value = 0u32;
-    loop {
-        let (&byte, after) = rest.split_first()?;
-        *rest = after;
-        value += u32::from(byte);
-        if byte != 255 {
-            return Some(value);
-        }
-    }
-}
-
-fn parse_options(text: &str) -> X264Options {
+/// x265 writes its options alike.
+pub(in crate::codec) fn parse_options(text: &str) -> X264Options {
     let mut options = X264Options::default();
     for (name, value) in text.split([' ', '\0']).filter_map(|option| option.split_once('=')) {
         let number = value.parse().ok();

@@ -5,7 +5,6 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::{Hole, Live, LiveError, OpenFrame};
-use crate::codec::CodecConfig;
 use crate::fmp4::{BufferPool, InitTrack, PartWriter, init_segment};
 use crate::hls::{Action, Listing, Verdict};
 use crate::hls::{Close, EventBody, InitSegment, Part, RenditionId, SegmentHead};
@@ -151,11 +150,7 @@ impl Live {
     /// Continues a silent track: with silence of its own configuration, or with GAP parts.
     fn fill(&mut self, hole: Hole, now: Now, pool: &mut BufferPool) -> Result<(), LiveError> {
         let track = &self.tracks[usize::from(hole.track.0)];
-        let silence = match &track.config {
-            CodecConfig::Aac(config) => config.silent_frame(),
-            CodecConfig::Avc(_) => None,
-        };
-        let Some(silence) = silence else {
+        let Some(silence) = track.config.silent_frame(track.frame_ticks) else {
             self.segmenter.fill_gap(hole.track, hole.until);
             return Ok(());
         };

@@ -6,9 +6,9 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::http::{HttpDate, Response, Version, write_head};
+use crate::http::{Cache, ETag, Encoding, Extra, HttpDate, Response, Status};
 use crate::limits::HTTP2_RECENT_FIELDS_MAX;
 
 /// The fields of the responses that were sent lately on a shard.
@@ -16,26 +16,48 @@ use crate::limits::HTTP2_RECENT_FIELDS_MAX;
 pub struct RecentFields(RefCell<VecDeque<Recent>>);
 
 struct Recent {
-    /// The response's head as HTTP/1.1 would send it: what tells it from others.
-    head: Vec<u8>,
+    told: Told,
     fields: HeaderMap,
 }
 
+/// All of a response that its fields tell; the body itself is not kept.
+#[derive(PartialEq)]
+struct Told {
+    status: Status,
+    content_type: &'static str,
+    cache: Cache,
+    etag: Option<ETag>,
+    encoding: Encoding,
+    varies: bool,
+    urgency: Option<u8>,
+    extra: Extra,
+    body_bytes: u64,
+    date: HttpDate,
+}
+
 impl RecentFields {
-    /// The fields of a response, and none of HTTP/1.1's own. `scratch` is room for a head.
-    pub fn of(&self, response: &Response, date: &HttpDate, scratch: &mut Vec<u8>) -> HeaderMap {
-        scratch.clear();
-        write_head(scratch, response, Version::Http11, date, true);
+    /// The fields of a response, and none of HTTP/1.1's own.
+    pub fn of(&self, response: &Response, date: &HttpDate) -> HeaderMap {
+        let told = Told::by(response, date);
         let mut recent = self.0.borrow_mut();
-        if let Some(known) = recent.iter().rev().find(|known| known.head == *scratch) {
+        if let Some(known) = recent.iter().rev().find(|known| known.told == told) {
             return known.fields.clone();
         }
         let fields = fields_of(response, date);
         if recent.len() == HTTP2_RECENT_FIELDS_MAX {
             recent.pop_front();
         }
-        recent.push_back(Recent { head: scratch.clone(), fields: fields.clone() });
+        recent.push_back(Recent { told, fields: fields.clone() });
         fields
+    }
+}
+
+impl Told {
+    fn by(response: &Response, date: &HttpDate) -> Self {
+        let &Response { status, content_type, cache, etag, encoding, varies, urgency, extra, ref body } =
+            response;
+        let (body_bytes, date) = (body.len(), *date);
+        Self { status, content_type, cache, etag, encoding, varies, urgency, extra, body_bytes, date }
     }
 }
 
@@ -44,7 +66,10 @@ fn fields_of(response: &Response, date: &HttpDate) -> HeaderMap {
     response.each_field(date, |name, value| {
         // Our own fields: tokens, and values of visible ASCII.
         let name = HeaderName::from_bytes(name.as_bytes());
-        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value)) {
+        if let (Ok(name), Ok(mut value)) = (name, HeaderValue::from_bytes(value)) {
+            // Not a secret, but h2 then keeps it out of HPACK's table, which would fill with the dates of the
+            // last minute: each response would be compared with them all, oldest first.
+            value.set_sensitive(name == header::DATE);
             fields.append(name, value);
         }
     });
@@ -58,14 +83,14 @@ mod tests {
 
     #[test]
     fn each_response_has_its_own_fields_and_few_are_kept() {
-        let (recent, mut scratch) = (RecentFields::default(), Vec::new());
+        let recent = RecentFields::default();
         for second in 0..3 * HTTP2_RECENT_FIELDS_MAX as u64 {
             let date = HttpDate::from_unix_s(second);
             for _ in 0..2 {
                 for response in
                     [Response::error(Status::NotFound, "none\n"), Response::unavailable(5, "later\n")]
                 {
-                    assert_eq!(recent.of(&response, &date, &mut scratch), fields_of(&response, &date));
+                    assert_eq!(recent.of(&response, &date), fields_of(&response, &date));
                 }
             }
         }

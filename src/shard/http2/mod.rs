@@ -1,35 +1,39 @@
-//! HTTP/2 on a viewer's connection (RFC 9113): h2 does the frames, one task drives it, and every request is
-//! a task that asks the shard's streams as HTTP/1.1 does.
+//! HTTP/2 on a viewer's connection (RFC 9113): h2 does the frames, and one task drives it and the requests,
+//! which ask the shard's streams as HTTP/1.1 does.
 
 mod fields;
 mod flood;
 mod request;
+mod requests;
 mod turns;
 mod wire;
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
-use h2::server::{Connection, SendResponse};
-use h2::{Reason, RecvStream};
+use h2::Reason;
+use h2::server::Connection;
 
 use super::asking::{Asker, Waited};
 use super::connected::{Connected, End};
 use super::{Transport, Woken};
 use crate::limits::{
     HTTP_CLOSE_US, HTTP_HEAD_US_MAX, HTTP2_FIELDS_BYTES_MAX, HTTP2_RESETS_PENDING_MAX,
-    HTTP2_STREAM_SEND_BYTES_MAX, HTTP2_STREAMS_MAX,
+    HTTP2_STREAM_SEND_BYTES_MAX, HTTP2_STREAMS_MAX, TURN_REQUESTS_MAX,
 };
 use crate::metrics::EndedBecause;
 pub use fields::RecentFields;
 use flood::Flood;
+use requests::{Bell, Flag, Requests};
 use turns::Turns;
 use wire::Wire;
 
-/// What the tasks of one connection share.
+/// What a connection and its requests share.
 struct Shared {
     asker: Asker,
     wire: Wire,
@@ -39,16 +43,23 @@ struct Shared {
     requests_count: Cell<usize>,
     /// When the last of them ended, or the connection began: from then on it is idle, whatever frames come.
     idle_since_us: Cell<u64>,
+    /// Requests that may come before the shard's ring is to have its turn.
+    turn_requests_left: Cell<usize>,
     /// Their responses are with h2, and go to the socket with what it writes next.
     waited: RefCell<Vec<Waited>>,
-    /// Wakes the connection's own task.
-    waker: RefCell<Option<Waker>>,
+}
+
+/// What the connection's task drives.
+struct Driven {
+    connection: Connection<Wire, Bytes>,
+    requests: Requests,
+    bell: Arc<Bell>,
+    /// Set when h2, the socket, its deadline or the server's end wants to be looked at.
+    own: Arc<Flag>,
 }
 
 /// What makes the connection's task go on.
-#[expect(clippy::large_enum_variant, reason = "moved once; a box would be an allocation a request")]
 enum Event {
-    Request(http::Request<RecvStream>, SendResponse<Bytes>),
     /// The shard's ring is to have its turn.
     Turn,
     /// The deadline has passed.
@@ -73,11 +84,10 @@ pub(super) async fn serve(transport: Transport, received: Vec<u8>, connected: Co
         flood: RefCell::new(Flood::new(now_us)),
         requests_count: Cell::new(0),
         idle_since_us: Cell::new(now_us),
+        turn_requests_left: Cell::new(TURN_REQUESTS_MAX),
         waited: RefCell::default(),
-        waker: RefCell::default(),
     });
     let end = shared.serve().await;
-    // Requests that are left see that the connection is gone, and end.
     connected.end(end);
 }
 
@@ -86,23 +96,23 @@ impl Shared {
         let shard = &self.asker.service.shard;
         let socket = self.wire.transport().socket();
         socket.set_deadline(shard.monotonic_us() + HTTP_HEAD_US_MAX);
-        let mut connection = self.shake_hands().await?;
+        let connection = self.shake_hands().await?;
+        let task = poll_fn(|context| Poll::Ready(context.waker().clone())).await;
+        let (mut driven, own_waker) = Driven::new(connection, task);
         let drains = self.asker.service.drains.clone();
         let never = shard.deadline();
         let mut drain = drains.park_until(0, &never);
-        let mut budget = shard.budget();
         // Once we have said that we go away: until when that may take.
         let mut closing_us = None;
         loop {
             socket.set_deadline(self.deadline_us(closing_us));
             let is_closing = closing_us.is_some();
-            let event = poll_fn(|context| {
-                if !is_closing
-                    && matches!(std::pin::Pin::new(&mut drain).poll(context), Poll::Ready(Woken::Landed))
-                {
+            let event = poll_fn(|_| {
+                let context = &mut Context::from_waker(&own_waker);
+                if !is_closing && matches!(Pin::new(&mut drain).poll(context), Poll::Ready(Woken::Landed)) {
                     return Poll::Ready(Event::Drain);
                 }
-                let polled = self.poll(&mut connection, context);
+                let polled = self.poll(&mut driven, context);
                 if polled.is_pending() {
                     // As it is now: the socket may have become full, or the last request ended.
                     socket.set_deadline(self.deadline_us(closing_us));
@@ -110,31 +120,26 @@ impl Shared {
                 polled
             });
             match event.await {
-                Event::Request(request, respond) => {
-                    self.flood.borrow_mut().request(self.wire.received_bytes());
-                    self.requests_count.set(self.requests_count.get() + 1);
-                    shard.spawn("http2", request::serve(Rc::clone(self), request, respond));
-                    budget.spend_request().await;
-                }
                 Event::Turn => {
                     shard.ring_turn().await;
                     self.wire.turn_taken();
+                    self.turn_requests_left.set(TURN_REQUESTS_MAX);
                 }
                 Event::Drain => {
                     closing_us = Some(shard.monotonic_us() + HTTP_CLOSE_US);
-                    connection.graceful_shutdown();
+                    driven.connection.graceful_shutdown();
                 }
                 Event::Expired if self.wire.is_owing() => return Err(End::Because(EndedBecause::SlowReader)),
                 Event::Expired if is_closing => return Ok(()),
                 Event::Expired => {
                     closing_us = Some(shard.monotonic_us() + HTTP_CLOSE_US);
-                    connection.graceful_shutdown();
+                    driven.connection.graceful_shutdown();
                 }
                 Event::Flooded => {
                     closing_us = Some(shard.monotonic_us() + HTTP_CLOSE_US);
                     self.flood.borrow_mut().forget();
                     self.asker.service.metrics.http_errors.of(EndedBecause::Bound).inc();
-                    connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                    driven.connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
                 }
                 Event::Ended(ended) => {
                     socket.set_deadline(shard.monotonic_us() + HTTP_CLOSE_US);
@@ -158,7 +163,7 @@ impl Shared {
         let mut handshake = builder.handshake(self.wire.clone());
         loop {
             let shaken = poll_fn(|context| {
-                let shaken = std::pin::Pin::new(&mut handshake).poll(context);
+                let shaken = Pin::new(&mut handshake).poll(context);
                 // Its own SETTINGS need not wait for the peer's.
                 match self.wire.poll_send(context) {
                     Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(End::from(error)))),
@@ -180,26 +185,17 @@ impl Shared {
         }
     }
 
-    fn poll(&self, connection: &mut Connection<Wire, Bytes>, context: &mut Context<'_>) -> Poll<Event> {
-        if self.wire.transport().socket().poll_deadline(context).is_ready() {
-            return Poll::Ready(Event::Expired);
-        }
-        let accepted = connection.poll_accept(context);
-        if let Poll::Ready(Some(Ok((request, respond)))) = accepted {
-            return Poll::Ready(Event::Request(request, respond));
-        }
-        // All frames that this and the requests before it have brought about, in one send.
-        let sent = self.wire.poll_send(context);
-        if let Poll::Ready(Err(_)) = sent {
-            return Poll::Ready(Event::Ended(Ok(())));
-        }
-        match accepted {
-            Poll::Ready(Some(Err(error))) => return Poll::Ready(Event::Ended(Err(error))),
-            Poll::Ready(_) => return Poll::Ready(Event::Ended(Ok(()))),
-            Poll::Pending => {}
-        }
-        if sent.is_ready() {
-            self.turns.settle();
+    fn poll(self: &Rc<Self>, driven: &mut Driven, context: &mut Context<'_>) -> Poll<Event> {
+        loop {
+            driven.bell.hush();
+            let progress = self.poll_once(driven, context);
+            driven.bell.unhush();
+            match progress {
+                Poll::Ready(Event::Turn) => break,
+                Poll::Ready(_) => return progress,
+                Poll::Pending if self.wire.is_turn_spent() || !driven.is_woken() => break,
+                Poll::Pending => {}
+            }
         }
         let (socket, received) = (self.wire.transport().socket(), self.wire.received_bytes());
         let now_us = socket.shard().monotonic_us();
@@ -207,12 +203,45 @@ impl Shared {
         if self.flood.borrow_mut().is_flooded(received, socket.sent_bytes(), now_us) {
             return Poll::Ready(Event::Flooded);
         }
-        if self.wire.is_turn_spent() {
+        if self.wire.is_turn_spent() || self.turn_requests_left.get() == 0 {
             return Poll::Ready(Event::Turn);
         }
-        let replaced = self.waker.borrow_mut().replace(context.waker().clone());
-        drop(replaced);
         Poll::Pending
+    }
+
+    /// Answers what can be answered, takes what came, and sends what that brought about.
+    fn poll_once(self: &Rc<Self>, driven: &mut Driven, context: &mut Context<'_>) -> Poll<Event> {
+        driven.own.clear();
+        if self.wire.transport().socket().poll_deadline(context).is_ready() {
+            return Poll::Ready(Event::Expired);
+        }
+        driven.requests.poll_woken();
+        let accepted = self.poll_accept(driven, context);
+        // All frames that this and the requests before it have brought about, in one send.
+        match self.wire.poll_send(context) {
+            Poll::Ready(Err(_)) => return Poll::Ready(Event::Ended(Ok(()))),
+            Poll::Ready(Ok(())) if accepted.is_pending() => self.turns.settle(),
+            Poll::Ready(Ok(())) | Poll::Pending => {}
+        }
+        accepted
+    }
+
+    /// Has h2 read and write what there is, and begins the requests that came.
+    fn poll_accept(self: &Rc<Self>, driven: &mut Driven, context: &mut Context<'_>) -> Poll<Event> {
+        while self.turn_requests_left.get() > 0 {
+            // It is looked at now, with all that the requests have handed over so far.
+            driven.own.clear();
+            let (request, respond) = match ready!(driven.connection.poll_accept(context)) {
+                Some(Ok(accepted)) => accepted,
+                Some(Err(error)) => return Poll::Ready(Event::Ended(Err(error))),
+                None => return Poll::Ready(Event::Ended(Ok(()))),
+            };
+            self.flood.borrow_mut().request(self.wire.received_bytes());
+            self.requests_count.set(self.requests_count.get() + 1);
+            self.turn_requests_left.set(self.turn_requests_left.get() - 1);
+            driven.requests.begin(request::serve(Rc::clone(self), request, respond));
+        }
+        Poll::Ready(Event::Turn)
     }
 
     /// When this connection is given up as it is now. A request that waits for media is not idle.
@@ -227,11 +256,19 @@ impl Shared {
         let idle_us_max = u64::from(self.asker.service.config().http.idle_timeout_s) * 1_000_000;
         self.idle_since_us.get() + idle_us_max
     }
+}
 
-    /// Has the connection's task look again.
-    fn wake(&self) {
-        let waker = self.waker.borrow_mut().take();
-        waker.into_iter().for_each(Waker::wake);
+impl Driven {
+    /// Also returns the waker that sets its own flag.
+    fn new(connection: Connection<Wire, Bytes>, task: Waker) -> (Self, Waker) {
+        let bell = Bell::new(task);
+        let own = Flag::new(&bell);
+        let own_waker = Waker::from(Arc::clone(&own));
+        (Self { connection, requests: Requests::new(Arc::clone(&bell)), bell, own }, own_waker)
+    }
+
+    fn is_woken(&self) -> bool {
+        self.own.is_set() || self.requests.is_woken()
     }
 }
 

@@ -60,10 +60,11 @@ pub(super) async fn serve(
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        self.shared.requests_count.set(self.shared.requests_count.get() - 1);
-        self.shared.idle_since_us.set(self.shared.asker.service.shard.monotonic_us());
-        // The connection may be idle from now on, or flooded.
-        self.shared.wake();
+        let left_count = self.shared.requests_count.get() - 1;
+        self.shared.requests_count.set(left_count);
+        if left_count == 0 {
+            self.shared.idle_since_us.set(self.shared.asker.service.shard.monotonic_us());
+        }
     }
 }
 
@@ -271,8 +272,7 @@ impl Answering {
         let service = &self.shared.asker.service;
         let mut fields = http::Response::new(());
         *fields.status_mut() = StatusCode::from_u16(response.status.code()).map_err(|_| Cut::Gone)?;
-        *fields.headers_mut() =
-            service.http2_fields.of(response, &service.date(), &mut service.head_scratch());
+        *fields.headers_mut() = service.http2_fields.of(response, &service.date());
         Ok(fields)
     }
 }

@@ -1,16 +1,7 @@
-//! NAL units behind their lengths (ISO/IEC 14496-15, section 5.3.2): at once over a whole access
-//! unit, and step by step over one that arrives in fragments.
+//! NAL units of H.264 and HEVC behind their lengths (ISO/IEC 14496-15, sections 5.3.2 and 8.3.2): at once
+//! over a whole access unit, and step by step over one that arrives in fragments.
 
 use crate::limits::ACCESS_UNIT_NALS_MAX;
-
-/// nal_unit_type of a slice of an IDR picture.
-pub const NAL_IDR: u8 = 5;
-/// nal_unit_type of supplemental enhancement information.
-pub const NAL_SEI: u8 = 6;
-/// nal_unit_type of a sequence parameter set.
-pub const NAL_SPS: u8 = 7;
-/// nal_unit_type of a picture parameter set.
-pub const NAL_PPS: u8 = 8;
 
 /// What is wrong with an access unit's lengths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -95,7 +86,37 @@ pub struct NalWalker {
     access_unit_left: u32,
     nals_count: u16,
     at_header: bool,
-    idr: bool,
+    header: NalHeader,
+    seen: NalTypes,
+}
+
+/// Where a NAL unit's first byte has its type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum NalHeader {
+    /// The lower 5 bits (ISO/IEC 14496-10, section 7.3.1).
+    Avc,
+    /// 6 bits behind the first one (ISO/IEC 23008-2, section 7.3.1.2).
+    Hevc,
+}
+
+impl NalHeader {
+    fn nal_type(self, first: u8) -> u8 {
+        match self {
+            Self::Avc => first & 0x1f,
+            Self::Hevc => first >> 1 & 0x3f,
+        }
+    }
+}
+
+/// A set of NAL unit types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct NalTypes(u64);
+
+impl NalTypes {
+    /// True when the type, at most 63, is among them.
+    pub fn has(self, nal_type: u8) -> bool {
+        self.0 >> nal_type & 1 == 1
+    }
 }
 
 impl NalWalker {
@@ -111,8 +132,14 @@ impl NalWalker {
             access_unit_left: access_unit_bytes,
             nals_count: 0,
             at_header: false,
-            idr: false,
+            header: NalHeader::Avc,
+            seen: NalTypes::default(),
         }
+    }
+
+    /// The same for HEVC.
+    pub fn new_hevc(length_bytes: u8, access_unit_bytes: u32) -> Self {
+        Self { header: NalHeader::Hevc, ..Self::new(length_bytes, access_unit_bytes) }
     }
 
     /// Takes the next step off the front of `input`; `None` when it is used up or the access unit
@@ -126,7 +153,7 @@ impl NalWalker {
             let (payload, rest) = input.split_at(count);
             let Some(first) = payload.first() else { return Ok(None) };
             if self.at_header {
-                self.idr |= first & 0x1f == NAL_IDR;
+                self.seen.0 |= 1 << self.header.nal_type(*first);
                 self.at_header = false;
             }
             *input = rest;
@@ -177,9 +204,14 @@ impl NalWalker {
         self.length_bytes < 4
     }
 
-    /// True when a slice of an IDR picture was among the NAL units so far.
+    /// The types of the NAL units so far.
+    pub fn seen(&self) -> NalTypes {
+        self.seen
+    }
+
+    /// True when a slice of an IDR picture of H.264 was among the NAL units so far.
     pub fn has_idr(&self) -> bool {
-        self.idr
+        self.seen.has(super::avc::NAL_IDR)
     }
 }
 
