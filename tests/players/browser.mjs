@@ -18,7 +18,13 @@ const SCRIPTS = {
   hls: readFileSync(HLS_JS),
   shaka: readFileSync(require.resolve('shaka-player/dist/shaka-player.compiled.js')),
 };
-const STARTERS = { hls: startHls, shaka: startShaka };
+/** What a page of one kind is made of; `settings` go to the player. */
+const PAGES = {
+  hls: { script: 'hls', start: startHls },
+  shaka: { script: 'shaka', start: startShaka, settings: {} },
+  // With the window of a live stream given rather than computed from the playlist; see run.mjs.
+  'shaka-window': { script: 'shaka', start: startShaka, settings: { manifest: { availabilityWindowOverride: 60 } } },
+};
 
 /** Serves the pages of the players, from another origin than the streams, so that CORS is exercised. */
 export async function servePages() {
@@ -111,7 +117,7 @@ export class Player {
     this.#cdp = cdp;
   }
 
-  /** `player`: hls, shaka, or watch for the server's own page. */
+  /** `player`: one of PAGES, or watch for the server's own page. */
   static async open(browser, player, url, pagesOrigin) {
     const page = await browser.newPage({ viewport: { width: 800, height: 600 } });
     const messages = [];
@@ -121,10 +127,11 @@ export class Player {
     await cdp.send('Performance.enable');
     await cdp.send('Network.enable');
     cdp.on('Network.responseReceived', ({ response }) => traffic.noteProtocol(response));
-    await page.goto(player === 'watch' ? url : `${pagesOrigin}/${player}`);
+    const made = PAGES[player];
+    await page.goto(made ? `${pagesOrigin}/${made.script}` : url);
     // As one text: the server's own page forbids scripts of others, and so eval.
     await page.evaluate(`(${collect})(document.querySelector('video'), ${readClock})`);
-    if (player !== 'watch') await page.evaluate(STARTERS[player], url);
+    if (made) await page.evaluate(made.start, { url, settings: made.settings });
     const opened = new Player(page, traffic, cdp);
     opened.messages = messages;
     opened.kind = player;

@@ -50,7 +50,7 @@ export function collect(video, readClock) {
 }
 
 /** The plain-page side of hls.js with its defaults. Runs inside the page. */
-export function startHls(url) {
+export function startHls({ url }) {
   const player = { fatal: [], errors: {}, parts: 0, segments: 0, parseMs: [], reloads: 0, latency: null };
   window.playerStats = player;
   const video = document.querySelector('video');
@@ -76,8 +76,8 @@ export function startHls(url) {
   video.play().catch((error) => player.fatal.push(`play: ${error.message}`));
 }
 
-/** The plain-page side of Shaka Player, low latency. Runs inside the page. */
-export async function startShaka(url) {
+/** The plain-page side of Shaka Player, low latency, with `settings` besides. Runs inside the page. */
+export async function startShaka({ url, settings }) {
   const player = { fatal: [], errors: {}, parts: null, segments: null, parseMs: [], reloads: 0, latency: null };
   window.playerStats = player;
   const note = (error) => {
@@ -91,6 +91,7 @@ export async function startShaka(url) {
   window.shakaPlayer = shaka;
   shaka.addEventListener('error', ({ detail }) => note(detail));
   shaka.configure({ streaming: { lowLatencyMode: true } });
+  shaka.configure(settings);
   try {
     await shaka.attach(video);
     await shaka.load(url);

@@ -1,5 +1,5 @@
 // Plays one URL in a real browser and prints what was measured as JSON:
-//   node play.mjs URL [--player hls|shaka|watch] [--seconds 15]
+//   node play.mjs URL [--player hls|shaka|shaka-window|watch] [--seconds 15]
 
 import { parseArgs } from 'node:util';
 import { Player, launch, servePages } from './browser.mjs';

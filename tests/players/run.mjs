@@ -153,9 +153,13 @@ const serverDies = async (server) => {
 try {
   for (const preset of PRESETS) await latencies(preset);
   const all = ['hls', 'shaka', 'watch'];
-  // Shaka Player 5.2.12 moves its window by the clock while the playlist stands still, then drops what it
-  // holds segment by segment until its index is empty, and throws.
-  await survives('encoder killed', all, ['hls', 'watch'], new Server(['--open'], ''), '/live/e2e/index.m3u8', encoderDies);
+  // Shaka Player 5.2.12 takes the jump of the dates at a DISCONTINUITY out of its timeline, so that media lies behind
+  // its clock by the break. Its window ends by the clock and is as long as what it has kept: at each update it drops
+  // what is too old and is shorter by the break (15.7, 8.4, 4.7 s), until the index is empty. The loop over an empty
+  // index (lib/hls/hls_parser.js, line 5308) throws, and the length of the window is not computed anew until the break
+  // has left the playlist. With a window of a given length it plays on.
+  const encoderPlayers = ['hls', 'shaka', 'shaka-window', 'watch'];
+  await survives('encoder killed', encoderPlayers, ['hls', 'shaka-window', 'watch'], new Server(['--open'], ''), '/live/e2e/index.m3u8', encoderDies);
   // hls.js by its defaults gives up after two retries; the server's own page must not.
   await survives('server killed', all, ['watch'], new Server(['--open', '--demo'], ''), DEMO, serverDies);
   const kept = '[server]\nstate_dir = "DIR/state"\n';
