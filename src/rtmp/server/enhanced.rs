@@ -65,3 +65,22 @@ impl Asked {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::Codec;
+
+    #[test]
+    fn what_is_said_is_what_is_carried() {
+        for (four_ccs, video) in [(&VIDEO_FOUR_CCS[..], true), (&AUDIO_FOUR_CCS[..], false)] {
+            for four_cc in four_ccs {
+                let codec = Codec::from_four_cc(four_cc.as_bytes().try_into().unwrap());
+                assert_eq!(codec.map(Codec::is_video), Some(video), "{four_cc}");
+            }
+        }
+        for four_cc in [*b"vp08", *b"vvc1", *b".mp3"] {
+            assert_eq!(Codec::from_four_cc(four_cc), None);
+        }
+    }
+}
