@@ -324,6 +324,16 @@ pub const SEI_SEARCHED_BYTES_MAX: usize = 4 * 1024;
 /// Bytes in front of a coded frame in an RTMP message: 5 in legacy tags, 8 in enhanced ones, and
 /// room for several ModEx prefixes.
 pub const FLV_TAG_HEADER_BYTES_MAX: usize = 64;
+/// Tracks in one message of Enhanced RTMP: ladders have fewer than ten.
+pub const FLV_MESSAGE_TRACKS_MAX: u8 = 16;
+/// Tracks of one publisher, beside those that are played, that are listed.
+pub const FLV_EXTRA_TRACKS_MAX: usize = 16;
+/// Bytes of a metadata packet of the pictures: a whole colorInfo has about 500.
+pub const VIDEO_METADATA_BYTES_MAX: usize = 4 * 1024;
+/// Bytes of a channel layout: an order, a count, and a byte for each channel or a mask.
+pub const CHANNEL_LAYOUT_BYTES_MAX: usize = 2 + 255;
+const _: () = assert!(VIDEO_METADATA_BYTES_MAX <= CODEC_CONFIG_BYTES_MAX);
+const _: () = assert!(CHANNEL_LAYOUT_BYTES_MAX <= CODEC_CONFIG_BYTES_MAX);
 /// Bytes of one part: a second of 400 Mbit/s. Sizes and offsets inside a part fit 32 bits with it.
 pub const PART_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Samples of one part and track: a second of the finest audio frames, many times over.

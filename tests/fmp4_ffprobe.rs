@@ -96,7 +96,8 @@ fn remux(flv: &[u8], kinds: &[TrackKind]) -> Output {
                         writer.append(track, &bytes).unwrap();
                         coded_bytes += bytes.len() as u64;
                     }
-                    Event::FrameEnd { idr, fault, .. } => {
+                    Event::FrameEnd { frame, fault, .. } => {
+                        let idr = frame.role.is_sync();
                         assert_eq!(fault, None);
                         let begin = begun[track].take().unwrap();
                         assert_eq!(begin.key, idr);

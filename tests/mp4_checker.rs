@@ -107,7 +107,7 @@ fn broken_parts_are_named() {
         let tfhd = find(part, b"tfhd");
         part[tfhd + 12..tfhd + 16].fill(0);
     });
-    refused("IDR false, sync true", |part| {
+    refused("Other, sync true", |part| {
         let mdat = find(part, b"mdat");
         part[mdat + 8] = 0x41;
     });

@@ -159,8 +159,32 @@ pub struct StreamDetails {
     pub discontinuities: u64,
     /// Segments cut without a keyframe, since the GOP exceeds the target duration.
     pub forced_cuts: u64,
+    /// Groups of pictures that begin with an HEVC CRA picture and RASL pictures: no viewer joins there without
+    /// missing frames. Close the encoder's groups (x265: `open-gop=0`).
+    pub open_gops: u64,
     /// A codec that was sent and is not taken.
     pub unsupported: Option<String>,
+    /// Tracks that are received beside the video and the audio track that are played.
+    pub extra_tracks: Vec<ExtraTrackDetails>,
+}
+
+/// A track of Enhanced RTMP that is received, counted, and not played.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExtraTrackDetails {
+    /// `video` or `audio`.
+    pub kind: &'static str,
+    /// Its number among those of its kind.
+    pub track_id: u8,
+    /// RFC 6381 string, or the FourCC as long as it is not configured.
+    pub codec: String,
+    /// `WIDTHxHEIGHT`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resolution: Option<String>,
+    /// Frames so far.
+    pub frames: u64,
+    /// Their bytes.
+    pub bytes: u64,
 }
 
 #[derive(Serialize)]
@@ -297,12 +321,16 @@ fn json(status: Status, value: &impl Serialize) -> Response {
     }
 }
 
+/// What the RFC 6381 strings of sound begin with.
+const AUDIO_PREFIXES: [&str; 6] = ["mp4a", "Opus", "opus", "ac-3", "ec-3", "fLaC"];
+
 /// Splits a session's codecs into the first video and the first audio one.
 pub fn split_codecs(codecs: &str) -> (Option<String>, Option<String>) {
     let mut video = None;
     let mut audio = None;
     for codec in codecs.split(',').take(API_DETAILS_CODECS_MAX) {
-        let of_kind = if codec.starts_with("mp4a") { &mut audio } else { &mut video };
+        let is_audio = AUDIO_PREFIXES.iter().any(|prefix| codec.starts_with(prefix));
+        let of_kind = if is_audio { &mut audio } else { &mut video };
         of_kind.get_or_insert_with(|| codec.to_owned());
     }
     (video, audio)
@@ -334,6 +362,22 @@ mod tests {
         assert_eq!((name.as_str(), expires), ("live/demo", Some(60)));
         for body in [&b""[..], b"{}", b"[]", br#"{"streamKey":"../x"}"#, br#"{"streamKey":"a","x":1}"#] {
             assert_eq!(PublishRequest::parse(body).unwrap_err().status, Status::BadRequest);
+        }
+    }
+
+    #[test]
+    fn codecs_are_told_apart_by_what_they_carry() {
+        for (codecs, video, audio) in [
+            ("avc1.64001F,mp4a.40.2", Some("avc1.64001F"), Some("mp4a.40.2")),
+            ("Opus", None, Some("Opus")),
+            ("hvc1.1.6.L93.90", Some("hvc1.1.6.L93.90"), None),
+            ("av01.0.04M.08,ec-3", Some("av01.0.04M.08"), Some("ec-3")),
+        ] {
+            assert_eq!(
+                split_codecs(codecs),
+                (video.map(str::to_owned), audio.map(str::to_owned)),
+                "{codecs}"
+            );
         }
     }
 

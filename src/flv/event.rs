@@ -1,10 +1,10 @@
 //! What goes into the demuxer and what comes out.
 
 use super::tag::Unsupported;
-use crate::codec::avc::NalError;
-use crate::codec::{CodecConfig, aac, avc};
-use crate::limits::{CODEC_CONFIG_BYTES_MAX, FLV_TAG_HEADER_BYTES_MAX};
+use crate::codec::{self, CodecConfig, Frame, FrameError};
+use crate::limits::{CODEC_CONFIG_BYTES_MAX, FLV_MESSAGE_TRACKS_MAX, FLV_TAG_HEADER_BYTES_MAX};
 use crate::media::TrackKind;
+use bytes::Bytes;
 use std::ops::Deref;
 
 /// A piece of an RTMP audio or video message.
@@ -36,7 +36,8 @@ pub enum Event<'a> {
     },
     /// A coded frame begins.
     FrameBegin(FrameBegin),
-    /// The next bytes of the frame: AVCC with 4-byte lengths, or a raw AAC frame.
+    /// The next bytes of the frame, as they stand in a sample: NAL units have 4-byte lengths, AV1 has no
+    /// temporal delimiters.
     FrameBytes {
         /// Whose they are.
         kind: TrackKind,
@@ -47,8 +48,8 @@ pub enum Event<'a> {
     FrameEnd {
         /// Whose it is.
         kind: TrackKind,
-        /// An IDR slice was in it: it is a sync sample. Always true for audio that is whole.
-        idr: bool,
+        /// What it turned out to be: what decoding needs before it.
+        frame: Frame,
         /// Why the frame cannot be used.
         fault: Option<FrameFault>,
     },
@@ -56,6 +57,11 @@ pub enum Event<'a> {
     EndOfSequence {
         /// Whose end.
         kind: TrackKind,
+    },
+    /// Metadata of the pictures (Enhanced RTMP: `colorInfo`), in AMF0. It is of those that follow.
+    VideoMetadata {
+        /// At most [`VIDEO_METADATA_BYTES_MAX`](crate::limits::VIDEO_METADATA_BYTES_MAX).
+        amf: Bytes,
     },
     /// Something that is not carried; once for each change. The other track is not touched by it.
     Unsupported {
@@ -82,19 +88,23 @@ pub struct FrameBegin {
     pub timestamp_ms: u32,
     /// Presentation time less decoding time; may be negative.
     pub composition_ms: i32,
+    /// To be added to the presentation time, nanoseconds: less than a millisecond.
+    pub offset_ns: u32,
     /// The FLV flag; always true for audio. [`Event::FrameEnd`] tells whether it was true.
     pub key: bool,
+    /// Sound whose frames differ in length: samples of this one.
+    pub samples: Option<u32>,
     /// Bytes of the frame on the wire; more than 0. NAL lengths of fewer than 4 bytes grow.
     pub coded_bytes: u32,
 }
 
 /// Bytes of a frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Piece<'a> {
-    /// A slice of the fragment.
-    Borrowed(&'a [u8]),
-    /// A NAL length that had fewer than 4 bytes on the wire.
-    Inline([u8; 4]),
+    /// A slice of the fragment, or a few bytes that were made.
+    Received(codec::Piece<'a>),
+    /// From earlier fragments: the beginning of a frame of which something had to be known first.
+    Kept(Bytes),
 }
 
 impl Deref for Piece<'_> {
@@ -102,8 +112,8 @@ impl Deref for Piece<'_> {
 
     fn deref(&self) -> &[u8] {
         match self {
-            Self::Borrowed(bytes) => bytes,
-            Self::Inline(bytes) => bytes,
+            Self::Received(piece) => piece,
+            Self::Kept(bytes) => bytes,
         }
     }
 }
@@ -117,9 +127,12 @@ pub enum FrameFault {
         /// Bytes that never came.
         left: u32,
     },
-    /// The lengths of its NAL units cannot be true.
+    /// Its bytes cannot be true.
     #[error("{0}")]
-    Nal(#[from] NalError),
+    Codec(#[from] FrameError),
+    /// Nothing of it belongs in a sample.
+    #[error("a frame without a byte of media")]
+    Empty,
 }
 
 /// Why a message was dropped whole.
@@ -134,13 +147,21 @@ pub enum Fault {
         /// Bytes declared.
         found: u32,
     },
-    /// The video configuration cannot be used.
+    /// The configuration cannot be used.
     #[error(transparent)]
-    Avc(avc::ConfigError),
-    /// The audio configuration cannot be used.
-    #[error(transparent)]
-    Aac(aac::AscError),
-    /// A frame came before any configuration, or after one that was refused.
+    Codec(#[from] codec::ConfigError),
+    /// A track of a message is larger than what is left of it, or smaller than its own header.
+    #[error("a track of {found} bytes where {left} are left in the message")]
+    TrackSize {
+        /// Bytes that it names.
+        found: u32,
+        /// Bytes left in the message.
+        left: u32,
+    },
+    /// Too many tracks in a message.
+    #[error("more than {FLV_MESSAGE_TRACKS_MAX} tracks in a message")]
+    TooManyTracks,
+    /// A frame came before any configuration of its codec, or after one that was refused.
     #[error("a frame without a configuration")]
     NoConfig,
 }
@@ -154,10 +175,14 @@ pub struct Findings {
     pub messages_empty: u64,
     /// Metadata packets of Enhanced RTMP.
     pub metadata: u64,
+    /// Channel layouts of Enhanced RTMP.
+    pub channel_layouts: u64,
     /// Command frames.
     pub commands: u64,
     /// Messages of codecs and packet types that are not carried.
     pub unsupported: u64,
+    /// Frames of tracks beside those that are played.
+    pub extra_frames: u64,
     /// Messages dropped whole, each an [`Event::Refused`].
     pub messages_refused: u64,
     /// Messages whose rest never came.

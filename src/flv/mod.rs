@@ -1,28 +1,38 @@
 //! FLV tag bodies as RTMP carries them (FLV 10.1, annex E.4; Enhanced RTMP v2): codec headers and
 //! frames, out of the fragments of messages as they arrive.
 //!
-//! Nothing is assembled but configuration records: the bytes of a frame are handed on as slices of
-//! the input, and the lengths of its NAL units are walked on the way.
+//! Nothing is assembled but configuration records, metadata, and the beginning of a frame of which something
+//! must be known before it can be placed: AC-3 and VP9 are configured by their first frame, and packets of
+//! Opus say themselves how long they last. All other bytes of a frame are handed on as slices of the input,
+//! and its structure is walked on the way.
 //!
 //! Whether a frame is a key frame is said twice. [`FrameBegin::key`] is the FLV flag, known before
-//! the first byte: a cut is decided on it. [`Event::FrameEnd`] says whether an IDR slice was really
-//! in it: only that makes a sync sample, and only that makes a part independent. A segment that
-//! was cut at a flagged frame without an IDR is then a forced cut, and counted as one.
+//! the first byte: a cut is decided on it. [`Event::FrameEnd`] says what the frame really was: only a picture
+//! that needs nothing before it makes a sync sample, and makes a part independent. A segment that
+//! was cut at a flagged frame without one is then a forced cut, and counted as one.
+//!
+//! A publisher may send several tracks of a kind. Track 0 is the one that is played, whether a message
+//! names it or not; the others are counted and listed.
 
+mod channels;
 mod event;
+mod events;
+mod extra;
 mod tag;
 
+pub use channels::ChannelLayout;
 pub use event::{Event, Fault, Findings, Fragment, FrameBegin, FrameFault, Piece};
+pub use events::Events;
+pub use extra::ExtraTrack;
 pub use tag::Unsupported;
 
-use crate::codec::avc::{NalStep, NalWalker};
-use crate::codec::{CodecConfig, aac, avc};
-use crate::limits::{CODEC_CONFIG_BYTES_MAX, FLV_TAG_HEADER_BYTES_MAX};
+use crate::codec::{Codec, CodecConfig, FrameWalker, Hdr, Unfinished};
+use crate::limits::FLV_TAG_HEADER_BYTES_MAX;
 use crate::media::TrackKind;
-use crate::wire::Reader;
 use bytes::Bytes;
+use extra::ExtraTracks;
 use smallvec::SmallVec;
-use tag::Body;
+use tag::Media;
 
 /// Turns one publisher's media messages into events. One state for each kind of track, so audio
 /// fragments may stand between video fragments.
@@ -30,6 +40,7 @@ use tag::Body;
 pub struct Demuxer {
     video: Track,
     audio: Track,
+    extra: ExtraTracks,
     findings: Findings,
 }
 
@@ -46,13 +57,7 @@ impl Demuxer {
             TrackKind::Video => &mut self.video,
             TrackKind::Audio => &mut self.audio,
         };
-        let mut cut = None;
-        if fragment.first {
-            // A message that begins within another means that the rest of that one never comes.
-            cut = track.cut(fragment.kind, &mut self.findings);
-            track.state = State::Header { bytes: SmallVec::new(), message_left: fragment.message_bytes };
-        }
-        Events { track, findings: &mut self.findings, rest: fragment.bytes, fragment, cut, ended: false }
+        Events::new(track, &mut self.extra, &mut self.findings, fragment)
     }
 
     /// The rest of a message never comes (RTMP Abort, or the end of the connection). A frame that
@@ -72,18 +77,60 @@ impl Demuxer {
         }
     }
 
+    /// The newest layout of the sound's channels, when the publisher has said one.
+    pub fn channel_layout(&self) -> Option<ChannelLayout> {
+        self.audio.channels
+    }
+
+    /// What [`Event::VideoMetadata`] said, for this configuration of the pictures and those that follow. The
+    /// configuration, if that changes the one in force.
+    pub fn set_hdr(&mut self, hdr: Hdr) -> Option<CodecConfig> {
+        self.video.hdr = hdr;
+        let config = self.video.config.as_mut()?;
+        let said = config.clone().with_hdr(hdr);
+        if *config == said {
+            return None;
+        }
+        *config = said.clone();
+        Some(said)
+    }
+
+    /// Tracks beside the two that are played, in the order in which they came.
+    pub fn extra_tracks(&self) -> &[ExtraTrack] {
+        self.extra.listed()
+    }
+
     /// What was met so far that is no event or no ordinary one.
     pub fn findings(&self) -> Findings {
         self.findings
     }
 }
 
+/// What is known of the track that is played, and of the message of its kind that is being received.
 #[derive(Debug, Default)]
 struct Track {
     config: Option<CodecConfig>,
+    /// A configuration that only a frame completes. The one in force stays until then.
+    unfinished: Option<Unfinished>,
+    /// The last record, parsed or not, so that repetitions are known.
+    record: Option<(Codec, Bytes)>,
+    hdr: Hdr,
+    channels: Option<ChannelLayout>,
     /// Reported last, so that each is reported once.
     unsupported: Option<Unsupported>,
+    message: Message,
     state: State,
+}
+
+/// The message that is being received.
+#[derive(Debug, Default)]
+struct Message {
+    /// Its header, once it is read.
+    media: Option<Media>,
+    /// Tracks begun.
+    tracks: u8,
+    /// Bytes of it behind the header or body that is being received, and behind what was taken of a header.
+    left: u32,
 }
 
 /// Where in a message the track stands.
@@ -92,249 +139,39 @@ enum State {
     /// Between messages, or in one whose rest is of no use.
     #[default]
     Idle,
-    /// In the header; `bytes` holds what earlier fragments had of it.
-    Header { bytes: SmallVec<[u8; FLV_TAG_HEADER_BYTES_MAX]>, message_left: u32 },
-    /// In a configuration record, never more than [`CODEC_CONFIG_BYTES_MAX`].
-    Config { record: Vec<u8>, left: u32 },
-    /// In a frame; `None` when its bytes have no structure that is walked (audio).
-    Frame { walker: Option<NalWalker>, left: u32 },
+    /// In the header of the message or of a track; `bytes` holds what earlier fragments had of it.
+    Header { bytes: SmallVec<[u8; FLV_TAG_HEADER_BYTES_MAX]> },
+    /// In a record of which all bytes are needed; bounded by its kind.
+    Record { what: Record, bytes: Vec<u8>, left: u32 },
+    /// In a body of no use.
+    Skip { left: u32 },
+    /// In a frame of which the first `wanted` bytes must be known before it begins.
+    Head { begin: FrameBegin, codec: Codec, bytes: Vec<u8>, wanted: u32 },
+    /// In a frame. `kept`: bytes of it from earlier fragments that are to be walked first.
+    Frame { walker: FrameWalker, kept: Bytes, is_empty: bool },
+}
+
+/// What is assembled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Record {
+    /// A configuration of this track.
+    Config { track: u8, codec: Codec },
+    /// Metadata of the pictures.
+    VideoMetadata,
+    /// A layout of channels.
+    Channels,
 }
 
 impl Track {
     fn cut(&mut self, kind: TrackKind, findings: &mut Findings) -> Option<Event<'static>> {
-        match std::mem::take(&mut self.state) {
-            State::Idle => None,
-            State::Header { .. } | State::Config { .. } => {
-                findings.messages_cut += 1;
-                None
-            }
-            State::Frame { walker, left } => {
-                findings.messages_cut += 1;
-                findings.frames_faulty += 1;
-                let idr = walker.is_some_and(|walker| walker.has_idr());
-                Some(Event::FrameEnd { kind, idr, fault: Some(FrameFault::Cut { left }) })
-            }
+        let state = std::mem::take(&mut self.state);
+        if !matches!(state, State::Idle) {
+            findings.messages_cut += 1;
         }
-    }
-}
-
-/// The events of one fragment, in order. See [`Demuxer::feed`].
-#[derive(Debug)]
-pub struct Events<'d, 'a> {
-    track: &'d mut Track,
-    findings: &'d mut Findings,
-    fragment: Fragment<'a>,
-    /// Bytes of the fragment not yet looked at.
-    rest: &'a [u8],
-    /// The end of the message that this one cut off.
-    cut: Option<Event<'static>>,
-    ended: bool,
-}
-
-impl<'a> Iterator for Events<'_, 'a> {
-    type Item = Event<'a>;
-
-    fn next(&mut self) -> Option<Event<'a>> {
-        if let Some(cut) = self.cut.take() {
-            return Some(cut);
-        }
-        while !self.ended {
-            let event = match std::mem::take(&mut self.track.state) {
-                State::Idle => {
-                    self.ended = true;
-                    None
-                }
-                State::Header { bytes, message_left } => self.in_header(bytes, message_left),
-                State::Config { record, left } => self.in_config(record, left),
-                State::Frame { walker, left } => self.in_frame(walker, left),
-            };
-            if event.is_some() {
-                return event;
-            }
-        }
-        None
-    }
-}
-
-/// Whatever the caller did not take still moves the state on.
-impl Drop for Events<'_, '_> {
-    fn drop(&mut self) {
-        while self.next().is_some() {}
-    }
-}
-
-impl<'a> Events<'_, 'a> {
-    fn kind(&self) -> TrackKind {
-        self.fragment.kind
-    }
-
-    /// The fragment is used up: keep the state for the next one, unless this was the last one.
-    fn wait(&mut self, state: State) -> Option<Event<'a>> {
-        self.ended = true;
-        self.track.state = state;
-        if self.fragment.last { self.track.cut(self.fragment.kind, self.findings) } else { None }
-    }
-
-    fn in_header(
-        &mut self,
-        mut bytes: SmallVec<[u8; FLV_TAG_HEADER_BYTES_MAX]>,
-        message_left: u32,
-    ) -> Option<Event<'a>> {
-        if message_left == 0 && bytes.is_empty() {
-            // A message without a byte: silence, in Enhanced RTMP's words.
-            self.findings.messages_empty += 1;
-            return None;
-        }
-        let earlier = bytes.len();
-        let room = FLV_TAG_HEADER_BYTES_MAX.min(earlier + message_left as usize) - earlier;
-        bytes.extend_from_slice(&self.rest[..self.rest.len().min(room)]);
-        let mut reader = Reader::new(&bytes);
-        let Ok(body) = tag::read(self.kind(), &mut reader) else {
-            if bytes.len() - earlier < room {
-                let taken = (bytes.len() - earlier) as u32;
-                self.rest = &[];
-                return self.wait(State::Header { bytes, message_left: message_left - taken });
-            }
-            return self.refuse(Fault::Header);
-        };
-        let taken = reader.offset() - earlier;
-        self.rest = &self.rest[taken..];
-        self.begin(body, message_left - taken as u32)
-    }
-
-    /// The header is read, `left` bytes of the message follow.
-    fn begin(&mut self, body: Body, left: u32) -> Option<Event<'a>> {
-        let kind = self.kind();
-        match body {
-            Body::Metadata => self.findings.metadata += 1,
-            Body::Command => self.findings.commands += 1,
-            Body::EndOfSequence => return Some(Event::EndOfSequence { kind }),
-            Body::Unsupported(what) => {
-                self.findings.unsupported += 1;
-                if self.track.unsupported.replace(what) != Some(what) {
-                    return Some(Event::Unsupported { kind, what });
-                }
-            }
-            // An empty record says nothing; an empty frame is what ffmpeg sends with a trailing
-            // change of configuration.
-            Body::Config | Body::Frame { .. } if left == 0 => self.findings.messages_empty += 1,
-            Body::Config if left as usize > CODEC_CONFIG_BYTES_MAX => {
-                self.track.config = None;
-                return self.refuse(Fault::ConfigTooLarge { found: left });
-            }
-            Body::Config => self.track.state = State::Config { record: Vec::new(), left },
-            Body::Frame { key, composition_ms } => {
-                let walker = match &self.track.config {
-                    None => return self.refuse(Fault::NoConfig),
-                    Some(CodecConfig::Avc(config)) => Some(NalWalker::new(config.nal_length_bytes(), left)),
-                    Some(_) => None,
-                };
-                self.track.state = State::Frame { walker, left };
-                return Some(Event::FrameBegin(FrameBegin {
-                    kind,
-                    timestamp_ms: self.fragment.timestamp_ms,
-                    composition_ms,
-                    key,
-                    coded_bytes: left,
-                }));
-            }
-        }
-        None
-    }
-
-    /// Drops the rest of the message.
-    fn refuse(&mut self, fault: Fault) -> Option<Event<'a>> {
-        self.findings.messages_refused += 1;
-        Some(Event::Refused { kind: self.kind(), fault })
-    }
-
-    fn in_config(&mut self, mut record: Vec<u8>, left: u32) -> Option<Event<'a>> {
-        let taken = self.take(left);
-        record.extend_from_slice(taken);
-        let left = left - taken.len() as u32;
-        if left > 0 {
-            return self.wait(State::Config { record, left });
-        }
-        let kind = self.kind();
-        if self.track.config.as_ref().is_some_and(|config| config.record()[..] == record[..]) {
-            self.findings.configs_repeated += 1;
-            return None;
-        }
-        let record = Bytes::from(record);
-        let parsed = match kind {
-            TrackKind::Video => avc::DecoderConfig::parse(record).map(CodecConfig::Avc).map_err(Fault::Avc),
-            TrackKind::Audio => aac::AudioConfig::parse(record).map(CodecConfig::Aac).map_err(Fault::Aac),
-        };
-        match parsed {
-            Ok(config) => {
-                self.track.config = Some(config.clone());
-                self.track.unsupported = None;
-                Some(Event::Config { kind, config })
-            }
-            Err(fault) => {
-                // Frames that follow belong to what was refused, not to the one before it.
-                self.track.config = None;
-                self.refuse(fault)
-            }
-        }
-    }
-
-    fn in_frame(&mut self, walker: Option<NalWalker>, left: u32) -> Option<Event<'a>> {
-        let kind = self.kind();
-        if left == 0 {
-            return Some(self.end_frame(walker, None));
-        }
-        if self.rest.is_empty() {
-            return self.wait(State::Frame { walker, left });
-        }
-        let Some(mut walker) = walker else {
-            let bytes = self.take(left);
-            self.track.state = State::Frame { walker: None, left: left - bytes.len() as u32 };
-            return Some(Event::FrameBytes { kind, bytes: Piece::Borrowed(bytes) });
-        };
-        if !walker.rewrites() {
-            // Lengths have 4 bytes already: walk them for their truth, hand on the whole slice.
-            let bytes = self.take(left);
-            let mut walked = bytes;
-            loop {
-                match walker.step(&mut walked) {
-                    Ok(Some(_)) => {}
-                    Ok(None) => break,
-                    Err(error) => return Some(self.end_frame(Some(walker), Some(FrameFault::Nal(error)))),
-                }
-            }
-            self.track.state = State::Frame { walker: Some(walker), left: left - bytes.len() as u32 };
-            return Some(Event::FrameBytes { kind, bytes: Piece::Borrowed(bytes) });
-        }
-        let mut input = &self.rest[..self.rest.len().min(left as usize)];
-        let before = input.len();
-        let step = walker.step(&mut input);
-        let taken = before - input.len();
-        self.rest = &self.rest[taken..];
-        let bytes = match step {
-            Err(error) => return Some(self.end_frame(Some(walker), Some(FrameFault::Nal(error)))),
-            Ok(Some(NalStep::Length(length))) => Some(Piece::Inline(length.to_be_bytes())),
-            Ok(Some(NalStep::Payload(payload))) => Some(Piece::Borrowed(payload)),
-            Ok(None) => None,
-        };
-        self.track.state = State::Frame { walker: Some(walker), left: left - taken as u32 };
-        bytes.map(|bytes| Event::FrameBytes { kind, bytes })
-    }
-
-    fn end_frame(&mut self, walker: Option<NalWalker>, fault: Option<FrameFault>) -> Event<'a> {
-        let (idr, whole) = walker.map_or((true, true), |walker| (walker.has_idr(), walker.is_whole()));
-        let fault = fault.or((!whole).then_some(FrameFault::Nal(avc::NalError::LengthCut)));
-        if fault.is_some() {
-            self.findings.frames_faulty += 1;
-        }
-        Event::FrameEnd { kind: self.kind(), idr, fault }
-    }
-
-    /// The next bytes of the fragment, at most `left`.
-    fn take(&mut self, left: u32) -> &'a [u8] {
-        let (taken, rest) = self.rest.split_at(self.rest.len().min(left as usize));
-        self.rest = rest;
-        taken
+        let State::Frame { walker, .. } = state else { return None };
+        findings.frames_faulty += 1;
+        let fault = Some(FrameFault::Cut { left: walker.left() });
+        Some(Event::FrameEnd { kind, frame: walker.so_far(), fault })
     }
 }
 

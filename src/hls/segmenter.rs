@@ -50,8 +50,11 @@ pub struct Segmenter {
     next_cut: u64,
     /// Presentation time of the newest cut, microseconds.
     cut_us: i64,
-    /// Decode time and composition offset of the cutting track's newest key frame.
+    /// Decode time of the cutting track's newest key frame, and how much later what it begins is shown.
     key: (u64, u32),
+    /// Composition offset of the key frame that it began with. Where groups of pictures are open, a later one
+    /// has more: pictures that are decoded after it are shown before it, from this offset on.
+    first_offset: u32,
     /// The newest complete group of pictures, in the cutting track's ticks.
     gop_ticks: Option<u64>,
     actions: VecDeque<Action>,
@@ -115,6 +118,7 @@ impl Segmenter {
             next_cut: 0,
             cut_us: 0,
             key: (0, 0),
+            first_offset: 0,
             gop_ticks: None,
             actions: VecDeque::new(),
             findings: Findings::default(),
@@ -285,6 +289,7 @@ impl Segmenter {
         let cutting = &self.tracks[self.cutting];
         self.cut_us = cutting.us(time.presentation());
         self.key = (time.decode, time.composition_offset);
+        self.first_offset = time.composition_offset;
         for index in 0..self.tracks.len() {
             let track = &mut self.tracks[index];
             let begins = if index == self.cutting { time.decode } else { track.ticks_ceil(self.cut_us) };

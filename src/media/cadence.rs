@@ -158,6 +158,16 @@ impl Cadence {
         Self::variable(dts_ms)
     }
 
+    /// An audio track whose frames say themselves how many samples they have: the commonest number of them.
+    pub fn of_samples(samples: &[u32], sample_rate: Timescale) -> Option<Self> {
+        let mut sorted = samples.to_vec();
+        sorted.sort_unstable();
+        let runs = sorted.chunk_by(|a, b| a == b).filter(|run| run[0] > 0);
+        // Of equally common ones the longest: parts must have room for it.
+        let commonest = runs.max_by_key(|run| (run.len(), run[0]))?;
+        Some(Self::Samples { timescale: sample_rate, frame_ticks: commonest[0] })
+    }
+
     /// Learns an audio track: its sample clock, with `samples_per_frame` samples a frame (1,024 for
     /// AAC-LC). The timestamps (unwrapped milliseconds) only tell a frame of twice as many samples,
     /// where a decoder doubles the rate without the configuration saying so.
@@ -391,6 +401,17 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn frames_that_differ_have_the_commonest_length() {
+        let rate = Timescale::new(48_000).unwrap();
+        let learnt = |samples: &[u32]| Cadence::of_samples(samples, rate).map(Cadence::frame_ticks);
+        assert_eq!(learnt(&[960, 960, 480, 960, 2880]), Some(960));
+        assert_eq!(learnt(&[480, 960]), Some(960));
+        assert_eq!(learnt(&[0, 0, 480]), Some(480));
+        assert_eq!(learnt(&[0]), None);
+        assert_eq!(learnt(&[]), None);
     }
 
     #[test]

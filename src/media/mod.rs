@@ -9,7 +9,7 @@ mod wall_clock;
 pub use cadence::{Cadence, FrameRate};
 pub use name::{NameError, StreamName};
 pub use time::{Now, Timescale, civil_date};
-pub use timeline::{FrameTime, Placed, Repairs, Timeline, Unwrap};
+pub use timeline::{FrameStamp, FrameTime, Placed, Repairs, Timeline, Unwrap};
 pub use wall_clock::WallClock;
 
 use bytes::Bytes;

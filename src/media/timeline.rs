@@ -81,6 +81,20 @@ impl FrameTime {
     }
 }
 
+/// A frame's time as its publisher says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FrameStamp {
+    /// Decode time, unwrapped milliseconds.
+    pub timestamp_ms: i64,
+    /// Presentation time less decode time, milliseconds.
+    pub composition_ms: i32,
+    /// To be added to the presentation time, nanoseconds; less than a millisecond. On a grid it says nothing
+    /// that the grid does not.
+    pub offset_ns: u32,
+    /// Sound: samples of this frame, where frames differ.
+    pub samples: Option<u32>,
+}
+
 /// What [`Timeline::place`] says of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Placed {
@@ -191,6 +205,12 @@ impl Timeline {
     /// Places a frame by its unwrapped timestamp and composition time, in milliseconds. A frame of
     /// an unknown track is discarded.
     pub fn place(&mut self, track: TrackId, timestamp_ms: i64, composition_ms: i32) -> Placed {
+        self.place_frame(track, &FrameStamp { timestamp_ms, composition_ms, ..FrameStamp::default() })
+    }
+
+    /// As [`Timeline::place`], with all that a publisher may say of a frame's time.
+    pub fn place_frame(&mut self, track: TrackId, stamp: &FrameStamp) -> Placed {
+        let &FrameStamp { timestamp_ms, composition_ms, offset_ns, samples } = stamp;
         let Some(index) = self.tracks.get(usize::from(track.0)).map(|_| usize::from(track.0)) else {
             return self.discard();
         };
@@ -210,6 +230,8 @@ impl Timeline {
         match track.cadence {
             Cadence::Variable { timescale, .. } => {
                 let offset = composition_ticks(timescale, None, composition_ms, &mut self.repairs);
+                let finer = u64::from(offset_ns) * u64::from(timescale.get()) / 1_000_000_000;
+                let offset = offset.saturating_add(u32::try_from(finer).unwrap_or(0));
                 Placed::Held { earlier: track.hold(ideal, offset) }
             }
             Cadence::Grid { timescale, frame_ticks, tolerance_ticks } => {
@@ -220,6 +242,7 @@ impl Timeline {
                 Placed::Now(FrameTime { decode, duration, composition_offset })
             }
             Cadence::Samples { frame_ticks, .. } => {
+                let frame_ticks = samples.filter(|samples| *samples > 0).unwrap_or(frame_ticks);
                 match track.place_audio(ideal, frame_ticks, &mut self.repairs) {
                     Some((decode, duration)) => {
                         Placed::Now(FrameTime { decode, duration, composition_offset: 0 })

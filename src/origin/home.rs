@@ -15,6 +15,7 @@ use super::live::{FrameTimes, Live, LiveError, SessionSettings};
 use super::published::Published;
 use super::view::{View, Wake};
 use crate::auth::TokenDigest;
+use crate::flv::ExtraTrack;
 use crate::fmp4::BufferPool;
 use crate::hls::numbering::{Numbering, StreamRecord};
 use crate::hls::window::EventError;
@@ -212,6 +213,11 @@ impl Home {
     /// A codec that the publisher sends and that is not taken.
     pub fn unsupported(&self) -> Option<&str> {
         self.publisher.as_ref().and_then(|publisher| publisher.ingest.unsupported())
+    }
+
+    /// Tracks that the publisher sends beside those that are played.
+    pub fn extra_tracks(&self) -> &[ExtraTrack] {
+        self.publisher.as_ref().map_or(&[], |publisher| publisher.ingest.extra_tracks())
     }
 
     /// Its name.

@@ -1,8 +1,10 @@
 //! One publisher's media: RTMP fragments through the FLV demuxer, to the learning or to the session.
 
+use super::colour::color_info;
 use super::learning::{Learning, LearningSettings, Learnt};
 use super::live::{Live, LiveError};
-use crate::flv::{Demuxer, Event, Findings, Fragment, FrameBegin};
+use crate::codec::Hdr;
+use crate::flv::{Demuxer, Event, ExtraTrack, Findings, Fragment, FrameBegin};
 use crate::fmp4::BufferPool;
 use crate::media::{FrameRate, Now, TrackKind, Unwrap};
 use crate::rtmp::{MediaFragment, StreamMetadata};
@@ -118,6 +120,11 @@ impl Ingest {
         self.demuxer.findings()
     }
 
+    /// Tracks that it sends beside those that are played.
+    pub fn extra_tracks(&self) -> &[ExtraTrack] {
+        self.demuxer.extra_tracks()
+    }
+
     /// Frames begun.
     pub fn frames(&self) -> FramesReceived {
         self.frames
@@ -179,15 +186,13 @@ impl Ingest {
             bytes: fragment.payload,
         };
         let mut step = Step::Continue;
+        let mut said: Option<Hdr> = None;
         for event in self.demuxer.feed(fragment) {
             match event {
                 Event::Config { kind, .. } => {
-                    if self.learning.is_none() {
-                        self.learning = Some(self.hints.told(Learning::for_session(self.settings)));
-                        step = Step::Relearn;
-                    }
-                    self.learning.as_mut().into_iter().for_each(|learning| learning.config_changed(kind));
+                    step = reconfigure(&mut self.learning, &self.hints, self.settings, kind).unwrap_or(step);
                 }
+                Event::VideoMetadata { amf } => said = color_info(&amf).or(said),
                 Event::FrameBegin(begin) => {
                     self.frames.count(&begin);
                     let timestamp_ms = self.unwrap.unwrap_ms(begin.timestamp_ms);
@@ -209,9 +214,9 @@ impl Ingest {
                     (None, Some(live)) => live.frame_bytes(kind, &bytes)?,
                     (None, None) => {}
                 },
-                Event::FrameEnd { kind, idr, fault } => match (&mut self.learning, &mut live) {
-                    (Some(learning), _) => learning.frame_ends(kind, idr, fault.is_none(), now),
-                    (None, Some(live)) => live.frame_ends(kind, idr, fault.is_none(), now, pool)?,
+                Event::FrameEnd { kind, frame, fault } => match (&mut self.learning, &mut live) {
+                    (Some(learning), _) => learning.frame_ends(kind, frame, fault.is_none(), now),
+                    (None, Some(live)) => live.frame_ends(kind, frame, fault.is_none(), now, pool)?,
                     (None, None) => {}
                 },
                 Event::Unsupported { what, .. } => {
@@ -219,6 +224,11 @@ impl Ingest {
                 }
                 Event::EndOfSequence { .. } | Event::Refused { .. } => {}
             }
+        }
+        // Of the pictures that follow; a frame is never in the same message.
+        if said.is_some_and(|hdr| self.demuxer.set_hdr(hdr).is_some()) {
+            let kind = TrackKind::Video;
+            step = reconfigure(&mut self.learning, &self.hints, self.settings, kind).unwrap_or(step);
         }
         match step {
             Step::Continue => Ok(self.handle_time(now).unwrap_or(step)),
@@ -238,13 +248,25 @@ impl Ingest {
         now: Now,
         pool: &mut BufferPool,
     ) -> Result<(), IngestError> {
-        if let Some(Event::FrameEnd { kind, .. }) = self.demuxer.abort(kind) {
+        if let Some(Event::FrameEnd { kind, frame, .. }) = self.demuxer.abort(kind) {
             match (&mut self.learning, live) {
-                (Some(learning), _) => learning.frame_ends(kind, false, false, now),
-                (None, Some(live)) => live.frame_ends(kind, false, false, now, pool)?,
+                (Some(learning), _) => learning.frame_ends(kind, frame, false, now),
+                (None, Some(live)) => live.frame_ends(kind, frame, false, now, pool)?,
                 (None, None) => {}
             }
         }
         Ok(())
     }
+}
+
+/// A kind of track is configured anew: it is learnt again, if it is not being learnt anyway.
+fn reconfigure(
+    learning: &mut Option<Learning>,
+    hints: &Hints,
+    settings: LearningSettings,
+    kind: TrackKind,
+) -> Option<Step> {
+    let step = learning.is_none().then_some(Step::Relearn);
+    learning.get_or_insert_with(|| hints.told(Learning::for_session(settings))).config_changed(kind);
+    step
 }

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 
 use super::tracks::{LearntStream, StreamTrack};
-use crate::codec::{CodecConfig, avc};
+use crate::codec::{Codec, CodecConfig, Frame, FrameRole};
 use crate::flv::{Demuxer, FrameBegin};
 use crate::hls::{GopLearner, TrackLearner};
 use crate::limits::{
@@ -39,8 +39,8 @@ pub struct KeptFrame {
     pub timestamp_ms: i64,
     /// Its coded bytes.
     pub bytes: Bytes,
-    /// Video: it holds an IDR picture.
-    pub idr: bool,
+    /// What it turned out to be.
+    pub frame: Frame,
     /// When it was complete.
     pub arrived: Now,
 }
@@ -67,8 +67,10 @@ pub struct Learning {
     video_since_us: Option<u64>,
     /// Pictures in `frames`.
     video_frames: usize,
-    /// keyint of x264, from the SEI in the first IDR.
+    /// What x264 or x265 says in its first key frame or beside it.
     keyint_frames: Option<u32>,
+    /// It was looked for.
+    keyint_sought: bool,
 }
 
 /// What learning found.
@@ -105,6 +107,7 @@ impl Learning {
             video_since_us: None,
             video_frames: 0,
             keyint_frames: None,
+            keyint_sought: false,
         }
     }
 
@@ -143,10 +146,10 @@ impl Learning {
     }
 
     /// That frame is complete, or must be dropped when not `valid`.
-    pub fn frame_ends(&mut self, kind: TrackKind, idr: bool, valid: bool, now: Now) {
+    pub fn frame_ends(&mut self, kind: TrackKind, frame: Frame, valid: bool, now: Now) {
         let Some((begin, timestamp_ms, bytes)) = self.partial[slot(kind)].take() else { return };
         if valid {
-            self.keep(KeptFrame { begin, timestamp_ms, bytes: bytes.freeze(), idr, arrived: now });
+            self.keep(KeptFrame { begin, timestamp_ms, bytes: bytes.freeze(), frame, arrived: now });
         }
     }
 
@@ -161,13 +164,13 @@ impl Learning {
         self.tracks.handle_frame(kind, now);
         if kind == TrackKind::Video {
             self.video_seen = true;
-            // Nothing can be decoded before the first IDR, nor cut.
+            // Nothing can be decoded before the first key picture, nor cut.
             if self.video_since_us.is_none() {
-                if !(frame.begin.key && frame.idr) {
+                let begins = matches!(frame.frame.role, FrameRole::Sync | FrameRole::OpenSync);
+                if !(frame.begin.key && begins) {
                     return;
                 }
                 self.video_since_us = Some(now.monotonic_us);
-                self.keyint_frames = avc::x264_options(&frame.bytes).and_then(|options| options.keyint);
             }
             self.video_frames += 1;
             if let Some(gop) = &mut self.gop {
@@ -195,6 +198,7 @@ impl Learning {
             self.video_since_us = None;
             self.video_frames = 0;
             self.keyint_frames = None;
+            self.keyint_sought = false;
             self.gop = self.gop.as_ref().map(|_| GopLearner::new(self.settings.gop_ms));
         }
     }
@@ -209,6 +213,7 @@ impl Learning {
 
     /// What was learnt, once it is enough. Takes the frames with it.
     pub fn finish(&mut self, demuxer: &Demuxer, now: Now) -> Option<Learnt> {
+        self.seek_keyint(demuxer);
         if !self.is_ready(now) {
             return None;
         }
@@ -216,29 +221,14 @@ impl Learning {
             let of_kind = self.frames.iter().filter(|frame| frame.begin.kind == kind);
             of_kind.map(|frame| frame.timestamp_ms).collect()
         };
-        let (video_dts, audio_dts) = (dts(TrackKind::Video), dts(TrackKind::Audio));
-        let mut stream = LearntStream::default();
-        if let (Some(CodecConfig::Avc(config)), false) =
-            (demuxer.config(TrackKind::Video), video_dts.is_empty())
-        {
-            let of_sps = config.sps().frame_rate().and_then(|rate| FrameRate::new(rate.frames, rate.seconds));
-            let hints: Vec<FrameRate> = [of_sps, self.frame_rate_hint].into_iter().flatten().collect();
-            stream.tracks.push(StreamTrack {
-                kind: TrackKind::Video,
-                cadence: Cadence::learn_video(&video_dts, &hints),
-                config: CodecConfig::Avc(config.clone()),
-            });
-        }
-        if let (Some(CodecConfig::Aac(config)), false) =
-            (demuxer.config(TrackKind::Audio), audio_dts.is_empty())
-            && let Some(sample_rate) = Timescale::new(config.sample_rate())
-        {
-            stream.tracks.push(StreamTrack {
-                kind: TrackKind::Audio,
-                cadence: Cadence::learn_audio(&audio_dts, sample_rate, config.frame_samples()),
-                config: CodecConfig::Aac(config.clone()),
-            });
-        }
+        let tracks = [TrackKind::Video, TrackKind::Audio].into_iter().filter_map(|kind| {
+            let config = demuxer.config(kind)?;
+            let cadence = self.cadence(config, &dts(kind), kind)?;
+            let layout = demuxer.channel_layout().map(|layout| layout.channels);
+            let channels = config.sound().and_then(|sound| sound.channels.or(layout));
+            Some(StreamTrack { kind, cadence, config: config.clone(), channels })
+        });
+        let stream = LearntStream { tracks: tracks.collect() };
         let leading = stream.tracks.first()?;
         let gop_ms = if leading.kind == TrackKind::Audio { 0 } else { self.gop_ms(leading.cadence, now)? };
         let kind = leading.kind;
@@ -251,6 +241,45 @@ impl Learning {
         frames.retain(|frame| frame.timestamp_ms >= anchor_ms);
         frames.push_front(first);
         Some(Learnt { stream, gop_ms, frames, anchor_ms })
+    }
+
+    /// Once there is a key frame: what its encoder says of the frames that follow it.
+    fn seek_keyint(&mut self, demuxer: &Demuxer) {
+        let is_video = |frame: &&KeptFrame| frame.begin.kind == TrackKind::Video;
+        if !self.keyint_sought
+            && self.video_since_us.is_some()
+            && let Some(first) = self.frames.iter().find(is_video)
+        {
+            let config = demuxer.config(TrackKind::Video);
+            self.keyint_frames = config.and_then(|config| config.keyint_frames(&first.bytes));
+            self.keyint_sought = true;
+        }
+    }
+
+    /// How a track's frames follow one another; `None` when it has none.
+    fn cadence(&self, config: &CodecConfig, dts_ms: &[i64], kind: TrackKind) -> Option<Cadence> {
+        if dts_ms.is_empty() {
+            return None;
+        }
+        let Some(sound) = config.sound() else {
+            let of_picture = config.picture().and_then(|picture| picture.frame_rate);
+            let of_picture = of_picture.and_then(|rate| FrameRate::new(rate.frames, rate.seconds));
+            let hints: Vec<FrameRate> = [of_picture, self.frame_rate_hint].into_iter().flatten().collect();
+            return Some(Cadence::learn_video(dts_ms, &hints));
+        };
+        let sample_rate = Timescale::new(sound.sample_rate)?;
+        match sound.frame_samples {
+            // Only AAC has decoders that double the rate without its configuration saying so.
+            Some(samples) if config.codec() == Codec::Aac => {
+                Some(Cadence::learn_audio(dts_ms, sample_rate, samples))
+            }
+            Some(samples) => Cadence::of_samples(&[samples], sample_rate),
+            None => {
+                let of_kind = self.frames.iter().filter(|frame| frame.begin.kind == kind);
+                let samples: Vec<u32> = of_kind.filter_map(|frame| frame.begin.samples).collect();
+                Cadence::of_samples(&samples, sample_rate)
+            }
+        }
     }
 
     /// Says cheaply that nothing can be told yet.
@@ -332,12 +361,16 @@ mod tests {
             kind,
             timestamp_ms: timestamp_ms as u32,
             composition_ms: 0,
+            offset_ns: 0,
             key: idr,
+            samples: None,
             coded_bytes: bytes.len() as u32,
         };
         learning.frame_begins(&begin, timestamp_ms);
         learning.frame_bytes(kind, bytes);
-        learning.frame_ends(kind, idr, true, Now::default());
+        let role = if idr { FrameRole::Sync } else { FrameRole::Dependent };
+        let frame = Frame { role, samples: None, parameter_sets: false };
+        learning.frame_ends(kind, frame, true, Now::default());
     }
 
     /// No IDR ever comes, and timestamps stand still.

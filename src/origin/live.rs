@@ -1,6 +1,7 @@
 //! A running session: frames in, events out. The timeline says when a frame is, the segmenter where the
 //! cuts are, the part writers hold the bytes.
 
+mod joins;
 mod output;
 
 pub use output::FrameTimes;
@@ -9,15 +10,16 @@ use output::LiveRendition;
 use std::collections::VecDeque;
 
 use bytes::BytesMut;
+use joins::Joins;
 
 use super::tracks::{LearntStream, RenditionLayout, rendition_of};
-use crate::codec::CodecConfig;
+use crate::codec::{Codec, CodecConfig, Frame, FrameRole, VideoRange};
 use crate::flv::FrameBegin;
 use crate::fmp4::{BufferPool, PartWriter};
 use crate::hls::numbering::{Numbering, SessionNumbers};
 use crate::hls::{EventBody, Findings, Plan, RenditionId, Segmenter, SessionStart, TrackPlan, Verdict};
 use crate::limits::FILL_ROUNDS_MAX;
-use crate::media::{FrameTime, Placed, Repairs, Timeline, WallClock};
+use crate::media::{FrameStamp, FrameTime, Placed, Repairs, Timeline, WallClock};
 use crate::media::{Now, TrackId, TrackKind};
 
 /// What a session is started with, besides its plan and its tracks.
@@ -41,8 +43,11 @@ pub struct Live {
     timeline: Timeline,
     segmenter: Segmenter,
     wall_clock: WallClock,
-    /// Presentation time less decode time of the newest key picture.
+    /// Presentation time less decode time of the earliest picture that the newest key picture begins.
     key_composition_ms: i32,
+    /// That of the key picture that the session, or what follows a discontinuity, began with. A later one has
+    /// more where groups of pictures are open.
+    first_composition_ms: Option<i32>,
     renditions: Vec<LiveRendition>,
     /// `tracks[i]` is TrackId(i).
     tracks: Vec<LiveTrack>,
@@ -64,6 +69,8 @@ struct LiveTrack {
     /// Decode time of the first sample of the open part.
     part_decode: u64,
     frame: Option<OpenFrame>,
+    /// Video: where one may join.
+    joins: Joins,
     /// Variable frame rate: the newest whole frame, whose duration the next one tells.
     held: Option<HeldFrame>,
 }
@@ -83,7 +90,8 @@ enum OpenFrame {
 struct HeldFrame {
     bytes: BytesMut,
     key: bool,
-    idr: bool,
+    /// Once it is whole.
+    role: Option<FrameRole>,
     received_us: u64,
 }
 
@@ -151,6 +159,7 @@ impl Live {
             config: learnt.config.clone(),
             part_decode: 0,
             frame: None,
+            joins: Joins::new(),
             held: None,
         });
         let mut live = Self {
@@ -158,6 +167,7 @@ impl Live {
             segmenter: Segmenter::new(&plan),
             wall_clock: WallClock::default(),
             key_composition_ms: 0,
+            first_composition_ms: None,
             renditions,
             tracks: tracks.collect(),
             fills: VecDeque::new(),
@@ -179,6 +189,7 @@ impl Live {
         self.timeline.resume(&stream.cadences(), anchor_ms);
         self.segmenter.resume(&self.plan);
         self.wall_clock.step();
+        self.first_composition_ms = None;
         for (index, rendition) in self.renditions.iter_mut().enumerate() {
             rendition.writer.plan_samples(samples_per_part(&self.plan, rendition_of(index)));
         }
@@ -212,9 +223,20 @@ impl Live {
         self.tracks.iter().find(|track| track.kind == kind).map(|track| &track.config)
     }
 
+    /// What its tracks are, in their order: a publisher of anything else cannot go on with the session, whose
+    /// multivariant playlist names them.
+    pub fn formats(&self) -> impl Iterator<Item = (Codec, Option<VideoRange>)> + '_ {
+        self.tracks.iter().map(|track| (track.config.codec(), track.config.video_range()))
+    }
+
     /// Repairs of time so far.
     pub fn repairs(&self) -> Repairs {
         self.timeline.repairs()
+    }
+
+    /// Groups of pictures that no viewer can join cleanly at (HEVC with RASL pictures).
+    pub fn open_gops(&self) -> u64 {
+        self.tracks.iter().map(|track| track.joins.open_gops()).sum()
     }
 
     /// What the segmenter had to do against the rules of a good encoder.
@@ -247,7 +269,8 @@ impl Live {
     pub fn handle_arrival(&mut self, begin: &FrameBegin, timestamp_ms: i64, now: Now) {
         let is_video = begin.kind == TrackKind::Video;
         if is_video && begin.key {
-            self.key_composition_ms = begin.composition_ms;
+            let first_ms = *self.first_composition_ms.get_or_insert(begin.composition_ms);
+            self.key_composition_ms = begin.composition_ms.min(first_ms);
         }
         let composition_ms = if is_video { self.key_composition_ms } else { 0 };
         let presentation_us = self.timeline.presentation_us(timestamp_ms, composition_ms);
@@ -268,14 +291,17 @@ impl Live {
         let Some(id) = self.track_of(begin.kind) else { return Ok(()) };
         self.track(id).frame = None;
         self.handle_arrival(begin, timestamp_ms, now);
-        let mut placed = self.timeline.place(id, timestamp_ms, begin.composition_ms);
+        let &FrameBegin { composition_ms, offset_ns, samples, .. } = begin;
+        let stamp = FrameStamp { timestamp_ms, composition_ms, offset_ns, samples };
+        let mut placed = self.timeline.place_frame(id, &stamp);
         if placed == Placed::Discontinuity {
             self.flush_held(now, pool)?;
             self.close(true, now, pool)?;
             self.timeline.rebase(timestamp_ms);
             self.wall_clock.step();
+            self.first_composition_ms = None;
             self.handle_arrival(begin, timestamp_ms, now);
-            placed = self.timeline.place(id, timestamp_ms, begin.composition_ms);
+            placed = self.timeline.place_frame(id, &stamp);
         }
         match placed {
             Placed::Now(time) => self.open_frame(id, time, begin.key, now, pool),
@@ -313,23 +339,28 @@ impl Live {
         Ok(())
     }
 
-    /// The frame is complete; or, when not `valid`, must be dropped. `idr`: video, an IDR picture was in it.
+    /// The frame is complete; or, when not `valid`, must be dropped.
     ///
     /// # Errors
     /// [`LiveError`].
     pub fn frame_ends(
         &mut self,
         kind: TrackKind,
-        idr: bool,
+        frame: Frame,
         valid: bool,
         now: Now,
         pool: &mut BufferPool,
     ) -> Result<(), LiveError> {
         let Some(id) = self.track_of(kind) else { return Ok(()) };
-        match self.track(id).frame.take() {
+        let track = self.track(id);
+        let role = frame.role;
+        let taken = track.frame.take();
+        let is_placed = !matches!(taken, Some(OpenFrame::Discarding) | None);
+        let valid = valid && is_placed && (kind == TrackKind::Audio || track.joins.takes(role));
+        match taken {
             Some(OpenFrame::Writing { time }) if valid => {
                 self.received(id, now.monotonic_us);
-                self.end_written(id, time, idr, now, pool)
+                self.end_written(id, time, role, now, pool)
             }
             Some(OpenFrame::Writing { .. }) => {
                 let (writer, lane) = self.writer(id);
@@ -337,7 +368,8 @@ impl Live {
                 Ok(())
             }
             Some(OpenFrame::Holding(held)) if valid => {
-                self.track(id).held = Some(HeldFrame { idr, received_us: now.monotonic_us, ..held });
+                let received_us = now.monotonic_us;
+                self.track(id).held = Some(HeldFrame { role: Some(role), received_us, ..held });
                 Ok(())
             }
             Some(OpenFrame::Holding(_) | OpenFrame::Discarding) | None => Ok(()),
@@ -377,6 +409,7 @@ impl Live {
         self.flush_held(now, pool)?;
         self.segmenter.close_all(discontinuity_follows);
         self.perform(now, pool)?;
+        self.tracks.iter_mut().for_each(|track| track.joins.interrupt());
         for rendition in &mut self.renditions {
             rendition.writer.clear(pool);
         }
@@ -429,7 +462,8 @@ impl Live {
             let (writer, lane) = self.writer(id);
             writer.append(lane, &held.bytes)?;
             self.received(id, held.received_us);
-            self.end_written(id, time, held.idr, now, pool)?;
+            let role = held.role.unwrap_or(FrameRole::Dependent);
+            self.end_written(id, time, role, now, pool)?;
         }
         Ok(())
     }
@@ -478,11 +512,13 @@ impl Live {
         &mut self,
         id: TrackId,
         time: FrameTime,
-        idr: bool,
+        role: FrameRole,
         now: Now,
         pool: &mut BufferPool,
     ) -> Result<(), LiveError> {
-        let sync = idr || self.track(id).kind == TrackKind::Audio;
+        // ISO/IEC 14496-15, section 8.3: a CRA picture makes a sync sample, as an IDR picture does.
+        let sync = matches!(role, FrameRole::Sync | FrameRole::OpenSync);
+        self.track(id).joins.note(role, time.presentation());
         let (writer, lane) = self.writer(id);
         // Composition offsets are at most a few seconds of ticks.
         let offset = i32::try_from(time.composition_offset).unwrap_or(i32::MAX);

@@ -1,5 +1,6 @@
 //! One publisher's ingest, one stream as one shard sees it, media requests to responses.
 
+mod colour;
 pub mod home;
 pub mod ingest;
 pub mod learning;

@@ -1,6 +1,6 @@
 //! What was learnt of a publisher's tracks, and how they are laid out in renditions.
 
-use crate::codec::CodecConfig;
+use crate::codec::{Codec, CodecConfig, VideoRange};
 use crate::hls::LearntTrack;
 use crate::hls::{Rendition, RenditionId};
 use crate::media::Cadence;
@@ -15,6 +15,8 @@ pub struct StreamTrack {
     pub cadence: Cadence,
     /// What they are decoded with.
     pub config: CodecConfig,
+    /// Of sound, when its configuration or its publisher says.
+    pub channels: Option<u8>,
 }
 
 /// All tracks of a publisher, video first; `tracks[i]` is TrackId(i).
@@ -41,9 +43,9 @@ impl LearntStream {
         planned.collect()
     }
 
-    /// The kinds, to compare with an earlier publisher's.
-    pub fn kinds(&self) -> impl Iterator<Item = TrackKind> + '_ {
-        self.tracks.iter().map(|track| track.kind)
+    /// What its tracks are, to compare with a session's.
+    pub fn formats(&self) -> impl Iterator<Item = (Codec, Option<VideoRange>)> + '_ {
+        self.tracks.iter().map(|track| (track.config.codec(), track.config.video_range()))
     }
 }
 
@@ -97,9 +99,7 @@ fn describe(id: RenditionId, name: &str, tracks: &[StreamTrack]) -> Rendition {
             rendition.frame_rate_milli = track.cadence.frame_rate().map(|rate| rate.milli());
             rendition.video_range = track.config.video_range();
         }
-        if let Some(sound) = track.config.sound() {
-            rendition.channels = sound.channels;
-        }
+        rendition.channels = rendition.channels.or(track.channels);
     }
     rendition
 }

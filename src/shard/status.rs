@@ -1,8 +1,9 @@
 //! What the API shows of a stream, as its home says it once a second.
 
 use super::streams::{HomeHere, Status};
-use crate::api::{StreamDetails, split_codecs};
+use crate::api::{ExtraTrackDetails, StreamDetails, split_codecs};
 use crate::limits::STATUS_EVERY_US;
+use crate::media::TrackKind;
 
 /// The status of now; the bit rate is that since the last call, a [`STATUS_EVERY_US`] ago.
 pub fn of(here: &mut HomeHere) -> Status {
@@ -16,6 +17,15 @@ pub fn of(here: &mut HomeHere) -> Status {
         publisher.bytes_before = received;
     }
     details.unsupported = here.home.unsupported().map(str::to_owned);
+    let extra = here.home.extra_tracks().iter().map(|track| ExtraTrackDetails {
+        kind: if track.kind == TrackKind::Video { "video" } else { "audio" },
+        track_id: track.id,
+        codec: track.codec.clone().unwrap_or_else(|| track.four_cc.escape_ascii().to_string()),
+        resolution: track.resolution.map(|(width, height)| format!("{width}x{height}")),
+        frames: track.frames,
+        bytes: track.bytes,
+    });
+    details.extra_tracks = extra.collect();
     if let Some(live) = here.home.live() {
         let start = live.start();
         details.started_at_unix_ms = Some(start.session.started_unix_ms);
@@ -35,6 +45,7 @@ pub fn of(here: &mut HomeHere) -> Status {
         details.repairs = repairs.missing_frames + repairs.discarded + repairs.composition_clamped;
         details.discontinuities = repairs.discontinuities;
         details.forced_cuts = findings.forced_cuts;
+        details.open_gops = live.open_gops();
     }
     Status { state: here.home.state(), details }
 }

@@ -7,7 +7,9 @@ use rapidrtmp::codec::avc::{DecoderConfig, Sps, nal_units, x264_options};
 use rapidrtmp::codec::{Codec, CodecConfig, FrameWalker, Parsed, ac3, av1, flac, hevc, opus, vp9};
 use rapidrtmp::flv::{Demuxer, Event, Fragment};
 use rapidrtmp::fmp4::{InitTrack, init_segment};
-use rapidrtmp::limits::{ACCESS_UNIT_NALS_MAX, CODEC_CONFIG_BYTES_MAX, PICTURE_SIDE_PIXELS_MAX};
+use rapidrtmp::limits::{
+    ACCESS_UNIT_NALS_MAX, CODEC_CONFIG_BYTES_MAX, PICTURE_SIDE_PIXELS_MAX, VIDEO_METADATA_BYTES_MAX,
+};
 use rapidrtmp::media::{Timescale, TrackKind};
 
 /// Messages cut by the input itself: a control byte, a length byte, then so many bytes of a message
@@ -47,6 +49,7 @@ fn check(open: &mut [bool; 2], event: &Event<'_>) {
         }
         Event::Config { config, .. } => init(config),
         Event::Unsupported { what, .. } => assert!(!what.to_string().contains('\n')),
+        Event::VideoMetadata { amf } => assert!(amf.len() <= VIDEO_METADATA_BYTES_MAX),
         Event::EndOfSequence { .. } | Event::Refused { .. } => {}
     }
 }

@@ -239,6 +239,10 @@ pub struct Viewer {
     pub keep_presentations: bool,
     /// In the order of decoding, in ticks.
     pub presentations: Vec<u64>,
+    /// The newest multivariant playlist.
+    pub multivariant: String,
+    /// Keeps what it reads, for [`Viewer::media`].
+    pub keep_media: bool,
 }
 
 #[derive(Default)]
@@ -257,6 +261,8 @@ struct Rendition {
     /// When the pictures read since are shown, in ticks.
     presentations: Vec<u64>,
     text: String,
+    /// Init segments and parts as they were read, if they are to be kept.
+    media: Option<Vec<u8>>,
 }
 
 impl Viewer {
@@ -267,6 +273,7 @@ impl Viewer {
         }
         let Some(multivariant) = get_text(view, &format!("/{NAME}/index.m3u8")) else { return };
         self.skipped = 0;
+        self.multivariant.clone_from(&multivariant);
         let multivariant = match playlist::parse_multivariant(&multivariant) {
             Ok(parsed) => parsed,
             Err(violations) => return self.faults.extend(violations.iter().map(ToString::to_string)),
@@ -274,6 +281,9 @@ impl Viewer {
         let mut snapshots: Vec<(String, Media)> = Vec::new();
         for uri in multivariant.media_uris() {
             let rendition = self.renditions.entry(uri.to_owned()).or_default();
+            if self.keep_media {
+                rendition.media.get_or_insert_default();
+            }
             let mut faults = rendition.see(view, uri, now, &mut self.samples);
             if self.keep_presentations {
                 self.presentations.append(&mut rendition.presentations);
@@ -304,6 +314,21 @@ impl Viewer {
         let ending = format!("/{name}.m3u8");
         let mut of_name = self.renditions.iter().filter(|(uri, _)| uri.ends_with(&ending));
         of_name.next_back().and_then(|(_, rendition)| rendition.full.held())
+    }
+
+    /// Init segments and parts of a rendition, one behind the other: a file.
+    pub fn media(&self, name: &str) -> Vec<u8> {
+        let ending = format!("/{name}.m3u8");
+        let of_name = self.renditions.iter().filter(|(uri, _)| uri.ends_with(&ending));
+        of_name.filter_map(|(_, rendition)| rendition.media.clone()).flatten().collect()
+    }
+
+    /// Codecs of the init segments of a rendition, as their bytes say.
+    pub fn codecs(&self, name: &str) -> Vec<String> {
+        let ending = format!("/{name}.m3u8");
+        let of_name = self.renditions.iter().filter(|(uri, _)| uri.ends_with(&ending));
+        let inits = of_name.filter_map(|(_, rendition)| rendition.init.as_ref());
+        inits.flat_map(|(_, init)| init.tracks.iter().map(|track| track.codec.clone())).collect()
     }
 
     /// Sessions seen.
@@ -375,7 +400,11 @@ impl Rendition {
                 && self.init.as_ref().is_none_or(|(known, _)| *known != map.uri)
                 && self.newest.is_none_or(|newest| number > newest.0)
             {
-                self.init = Some((map.uri.clone(), mp4::check_init(&fetch(&map.uri)?)?));
+                let bytes = fetch(&map.uri)?;
+                if let Some(media) = &mut self.media {
+                    media.extend(&bytes);
+                }
+                self.init = Some((map.uri.clone(), mp4::check_init(&bytes)?));
             }
             let Some((_, init)) = &self.init else { return Err(format!("segment {number} without a MAP")) };
             for (index, part) in (0..).zip(&segment.parts) {
@@ -395,6 +424,9 @@ impl Rendition {
                 }
                 let at = |fault: String| format!("part {index} of segment {number}: {fault}");
                 let bytes = fetch(&part.uri).map_err(at)?;
+                if let Some(media) = &mut self.media {
+                    media.extend(&bytes);
+                }
                 mp4::check_samples(init, &bytes).map_err(at)?;
                 mp4::check_listed(init, &bytes, part.duration.as_secs_f64(), part.independent).map_err(at)?;
                 let fragment = mp4::check_part(&bytes).map_err(at)?;

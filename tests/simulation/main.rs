@@ -8,6 +8,7 @@ mod captures;
 mod dates;
 mod defects;
 mod encoders;
+mod enhanced;
 mod harness;
 mod interleaving;
 mod latency;

@@ -5,6 +5,7 @@
 // Each test is a crate of its own and uses a part of this.
 #![allow(dead_code, unused_imports)]
 
+pub mod decode;
 pub mod encoder;
 pub mod http;
 pub mod http2;

@@ -16,6 +16,11 @@ macro_rules! ensure {
     };
 }
 
+#[path = "mp4_codecs.rs"]
+mod codecs;
+
+use codecs::{Role, check_entry, has_clean_join, role};
+
 /// A box: its kind, and what is behind its header.
 #[derive(Debug, Clone, Copy)]
 pub struct Atom<'a> {
@@ -82,8 +87,8 @@ fn write_tree(out: &mut String, bytes: &[u8], depth: usize) -> Found<()> {
                 Some(0)
             }
             b"stsd" | b"dref" => Some(8),
-            b"avc1" => Some(78),
-            b"mp4a" => Some(28),
+            b"avc1" | b"hvc1" | b"av01" | b"vp09" => Some(78),
+            b"mp4a" | b"Opus" | b"ac-3" | b"ec-3" | b"fLaC" => Some(28),
             _ => None,
         };
         let fields = &atom.content[..inner.unwrap_or(atom.content.len().min(96))];
@@ -109,10 +114,12 @@ pub struct Init {
 pub struct InitTrack {
     pub track_id: u32,
     pub timescale: u32,
+    /// Of the sample entry: `avc1`, `Opus`.
+    pub kind: [u8; 4],
     pub video: bool,
     /// Coded size of the sample entry.
     pub size: (u16, u16),
-    /// avcC, or the AudioSpecificConfig.
+    /// The configuration box's content, or the AudioSpecificConfig.
     pub config: Vec<u8>,
     /// RFC 6381, from the bytes.
     pub codec: String,
@@ -184,11 +191,7 @@ fn check_trak(trak: &[u8]) -> Found<InitTrack> {
     let entries = atoms(&stsd[8..])?;
     ensure!(entries.len() == 1, "stsd holds {} boxes", entries.len());
     let entry = entries[0];
-    match (&entry.kind, &handler.to_be_bytes()) {
-        (b"avc1", b"vide") => check_avc1(track_id, timescale, tkhd, entry.content),
-        (b"mp4a", b"soun") => check_mp4a(track_id, timescale, entry.content),
-        (kind, handler) => Err(format!("{} under {}", kind.escape_ascii(), handler.escape_ascii())),
-    }
+    check_entry(entry.kind, handler.to_be_bytes(), track_id, timescale, tkhd, entry.content)
 }
 
 fn check_avc1(track_id: u32, timescale: u32, tkhd: &[u8], entry: &[u8]) -> Found<InitTrack> {
@@ -204,7 +207,7 @@ fn check_avc1(track_id: u32, timescale: u32, tkhd: &[u8], entry: &[u8]) -> Found
     let found = sps_size(sps)?;
     ensure!(found == (u32::from(size.0), u32::from(size.1)), "avc1 says {size:?}, its SPS {found:?}");
     let codec = format!("avc1.{:02X}{:02X}{:02X}", config[1], config[2], config[3]);
-    Ok(InitTrack { track_id, timescale, video: true, size, config, codec })
+    Ok(InitTrack { track_id, timescale, kind: *b"avc1", video: true, size, config, codec })
 }
 
 /// Picture size by an independent parser.
@@ -223,7 +226,7 @@ fn check_mp4a(track_id: u32, timescale: u32, entry: &[u8]) -> Found<InitTrack> {
     let config = descriptor(decoder.get(13..).ok_or("decoder descriptor is cut")?, 5)?.to_vec();
     ensure!(config.len() >= 2, "AudioSpecificConfig of {} bytes", config.len());
     let codec = format!("mp4a.40.{}", config[0] >> 3);
-    Ok(InitTrack { track_id, timescale, video: false, size: (0, 0), config, codec })
+    Ok(InitTrack { track_id, timescale, kind: *b"mp4a", video: false, size: (0, 0), config, codec })
 }
 
 fn descriptor(bytes: &[u8], tag: u8) -> Found<&[u8]> {
@@ -356,27 +359,18 @@ fn check_traf(traf: &[u8]) -> Found<Run> {
     Ok(Run { track_id, base_decode_time, samples })
 }
 
-/// Samples of a part against what the init segment says of their tracks: AVCC lengths that fill each
-/// sample, and sync flags where, and only where, there is an IDR slice.
+/// Samples of a part against what the init segment says of their tracks: bytes that are what the codec says, and
+/// sync flags where, and only where, decoding can begin.
 pub fn check_samples(init: &Init, part: &[u8]) -> Found<()> {
     for run in check_part(part)?.runs {
         let track = init.tracks.iter().find(|track| track.track_id == run.track_id);
         let track = track.ok_or_else(|| format!("track {} is not in the init segment", run.track_id))?;
         for (index, sample) in run.samples.iter().enumerate() {
-            let mut bytes = &part[sample.offset..sample.offset + sample.size];
-            if !track.video {
-                ensure!(sample.sync, "audio sample {index} is no sync sample");
-                continue;
-            }
-            let mut idr = false;
-            while !bytes.is_empty() {
-                let length = be(bytes, 0, 4)? as usize;
-                let unit = bytes.get(4..4 + length).filter(|unit| !unit.is_empty());
-                let unit = unit.ok_or_else(|| format!("sample {index}: a NAL unit of {length} bytes"))?;
-                idr |= unit[0] & 0x1f == 5;
-                bytes = &bytes[4 + length..];
-            }
-            ensure!(idr == sample.sync, "sample {index}: IDR {idr}, sync {}", sample.sync);
+            let bytes = &part[sample.offset..sample.offset + sample.size];
+            let role = role(track, bytes).map_err(|fault| format!("sample {index}: {fault}"))?;
+            // ISO/IEC 14496-15, section 8.3: of HEVC a CRA picture as well.
+            let sync = role != Role::Other;
+            ensure!(sync == sample.sync, "sample {index}: {role:?}, sync {}", sample.sync);
         }
     }
     Ok(())
@@ -426,13 +420,13 @@ pub fn check_segment(segment: &[u8], parts: &[&[u8]]) -> Found<()> {
     Ok(())
 }
 
-/// A part against its line in the playlist: DURATION to a millisecond, INDEPENDENT by its samples.
+/// A part against its line in the playlist: DURATION to a millisecond, INDEPENDENT where a viewer can join.
 pub fn check_listed(init: &Init, part: &[u8], duration_s: f64, independent: bool) -> Found<()> {
     let run = &check_part(part)?.runs[0];
     let track = init.tracks.iter().find(|track| track.track_id == run.track_id).ok_or("an unknown track")?;
     let found = run.duration() as f64 / f64::from(track.timescale);
     ensure!((found - duration_s).abs() < 0.001, "DURATION={duration_s}, its samples last {found}");
-    let sync = run.samples.iter().any(|sample| sample.sync);
-    ensure!(sync == independent, "INDEPENDENT={independent}, sync sample {sync}");
+    let clean = has_clean_join(track, run, part)?;
+    ensure!(clean == independent, "INDEPENDENT={independent}, a clean point to join at {clean}");
     Ok(())
 }

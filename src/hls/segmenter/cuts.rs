@@ -63,6 +63,11 @@ impl Segmenter {
         presentation_us.clamp(self.cut_us + shortest_us, self.cut_us + longest_us)
     }
 
+    /// How long after its decode time the earliest picture of a group that this key frame begins is shown.
+    fn shown_after(&self, time: &FrameTime) -> u32 {
+        time.composition_offset.min(self.first_offset)
+    }
+
     /// At the end, the cutting track makes the cuts that others have made ahead of it.
     pub(super) fn announce_cuts_ahead(&mut self) {
         let cutting = &self.tracks[self.cutting];
@@ -80,7 +85,7 @@ impl Segmenter {
         let elapsed = time.decode - started;
         if key && time.decode > self.key.0 {
             self.gop_ticks = Some(time.decode - self.key.0);
-            self.key = (time.decode, time.composition_offset);
+            self.key = (time.decode, self.shown_after(time));
         }
         // A rendition that is too many cuts behind is let catch up, unless the segment must end.
         let behind = self.renditions.iter().map(|rendition| rendition.cuts.len()).max();
@@ -89,7 +94,7 @@ impl Segmenter {
         if !wanted && !forced {
             return;
         }
-        let offset = if key { time.composition_offset } else { self.key.1 };
+        let offset = if key { self.shown_after(time) } else { self.key.1 };
         let presentation_us = self.cut_presentation_us(time.decode, offset);
         self.announce_cut(presentation_us, forced && !key, false);
     }

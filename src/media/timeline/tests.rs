@@ -301,3 +301,39 @@ fn recorded_publishers_get_constant_durations_and_no_hole() {
         assert_eq!(timeline.repairs().slewed, 0, "{name}");
     }
 }
+
+/// Opus may change the length of its frames at any time; the sample clock goes on.
+#[test]
+fn sound_lasts_as_long_as_each_frame_says() {
+    let rate = Timescale::new(48_000).unwrap();
+    let cadence = Cadence::of_samples(&[960, 960, 480], rate).unwrap();
+    let mut timeline = Timeline::new(&[cadence], 0);
+    let (mut samples_before, mut expected) = (0, None);
+    for samples in [Some(960), Some(480), Some(480), None, Some(2880), Some(960)] {
+        let timestamp_ms = samples_before / 48;
+        let stamp = FrameStamp { timestamp_ms, samples, ..FrameStamp::default() };
+        let time = now(timeline.place_frame(TrackId(0), &stamp));
+        assert_eq!(time.decode, expected.unwrap_or(time.decode), "{samples:?}");
+        assert_eq!(time.duration, samples.unwrap_or(960));
+        expected = Some(time.end());
+        samples_before += i64::from(time.duration);
+    }
+    assert_eq!(timeline.repairs(), Repairs::default());
+}
+
+/// Enhanced RTMP's nanoseconds refine when a picture is shown, where no grid says it exactly.
+#[test]
+fn nanoseconds_refine_a_variable_rate() {
+    let cadence = Cadence::Variable { timescale: Timescale::VIDEO, typical_ticks: 3000, longest_ticks: 9000 };
+    let mut timeline = Timeline::new(&[cadence], 0);
+    let mut place = |timestamp_ms, offset_ns| {
+        let stamp = FrameStamp { timestamp_ms, offset_ns, ..FrameStamp::default() };
+        timeline.place_frame(TrackId(0), &stamp)
+    };
+    assert_eq!(place(0, 0), Placed::Held { earlier: None });
+    let Placed::Held { earlier: Some(first) } = place(33, 333_333) else { panic!() };
+    let Placed::Held { earlier: Some(second) } = place(66, 999_999) else { panic!() };
+    let Placed::Held { earlier: Some(third) } = place(100, 0) else { panic!() };
+    let shown = [first, second, third].map(|time| time.presentation() - first.decode);
+    assert_eq!(shown, [0, 33 * 90 + 29, 66 * 90 + 89]);
+}

@@ -35,8 +35,8 @@ impl Home {
         let muxed = muxed && learnt.stream.tracks.len() > 1;
         let planned = learnt.stream.planned(muxed);
         if let Some(live) = &mut self.live {
-            let same_kinds = live.plan().tracks.iter().map(|track| track.kind).eq(learnt.stream.kinds());
-            if same_kinds && live.plan().fits(&planned) {
+            let same_formats = live.formats().eq(learnt.stream.formats());
+            if same_formats && live.plan().fits(&planned) {
                 live.resume(&learnt.stream, learnt.anchor_ms);
                 return self.replay(learnt, now, pool);
             }
@@ -86,7 +86,7 @@ impl Home {
         for frame in learnt.frames {
             live.frame_begins(&frame.begin, frame.timestamp_ms, frame.arrived, pool)?;
             live.frame_bytes(frame.begin.kind, &frame.bytes)?;
-            live.frame_ends(frame.begin.kind, frame.idr, true, frame.arrived, pool)?;
+            live.frame_ends(frame.begin.kind, frame.frame, true, frame.arrived, pool)?;
         }
         if let Some(publisher) = &mut self.publisher {
             publisher.ingest.go_live();

@@ -8,7 +8,7 @@ use super::{Hole, Live, LiveError, OpenFrame};
 use crate::fmp4::{BufferPool, InitTrack, PartWriter, init_segment};
 use crate::hls::{Action, Listing, Verdict};
 use crate::hls::{Close, EventBody, InitSegment, Part, RenditionId, SegmentHead};
-use crate::media::{FrameTime, MediaRef, Now, TrackId};
+use crate::media::{FrameTime, MediaRef, Now, TrackId, TrackKind};
 
 /// When frames were received, monotonic microseconds; one update rarely lists more than a part a rendition.
 pub type FrameTimes = SmallVec<[u64; 4]>;
@@ -123,6 +123,11 @@ impl Live {
     ) -> Sealed {
         let lanes = self.tracks.iter().filter(|track| track.rendition == rendition);
         let decode_times: SmallVec<[u64; 2]> = lanes.map(|track| track.part_decode).collect();
+        let video = self
+            .tracks
+            .iter_mut()
+            .find(|track| track.rendition == rendition && track.kind == TrackKind::Video);
+        let is_clean = video.is_none_or(|track| track.joins.seal());
         let open = &mut self.renditions[usize::from(rendition.0)];
         let number = open.part_next;
         open.part_next += 1;
@@ -140,8 +145,10 @@ impl Live {
             number,
             opens: open.head.take(),
             duration_ticks,
-            // The encoder may have called a frame key that holds no IDR picture.
-            independent: independent && sealed.as_ref().is_some_and(|sealed| sealed.independent()),
+            // The encoder may have called a frame key at which nobody can join.
+            independent: independent
+                && is_clean
+                && sealed.as_ref().is_some_and(|sealed| sealed.independent()),
             media: sealed.map(|sealed| MediaRef::Memory(sealed.bytes)),
         };
         Sealed { part, newest_frame_us }

@@ -53,6 +53,14 @@ impl<'b> AmfWriter<'b> {
         self.properties(properties)
     }
 
+    /// A strict array: `values` writes as many values as `count` says.
+    pub fn strict_array(&mut self, count: u32, values: impl FnOnce(&mut AmfWriter)) -> &mut Self {
+        self.output.push(marker::STRICT_ARRAY);
+        self.output.extend_from_slice(&count.to_be_bytes());
+        values(self);
+        self
+    }
+
     /// A property's name; its value follows.
     pub fn key(&mut self, name: &str) -> &mut Self {
         debug_assert!(name.len() <= usize::from(u16::MAX));

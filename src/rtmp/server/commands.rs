@@ -3,6 +3,7 @@
 //! What encoders wait for: the results of connect and createStream, and onStatus on the message stream that
 //! createStream gave. To a call with transaction 0 nobody expects a result.
 
+use super::enhanced::Asked;
 use super::{
     Event, Phase, PublishRequest, Refusal, ServerSession, SessionError, UnpublishCause, deadline_us,
 };
@@ -171,6 +172,7 @@ impl ServerSession {
         let [a, b, c, d] = RTMP_ACK_WINDOW_BYTES.to_be_bytes();
         self.output.control_message(message_type::SET_PEER_BANDWIDTH, &[a, b, c, d, LIMIT_DYNAMIC]);
         self.output.set_chunk_bytes(RTMP_CHUNK_BYTES_SENT);
+        let asked = Asked::of(object);
         // GStreamer looks for the code in the second object.
         self.output.command(0, "_result", transaction, |writer| {
             writer.object(|writer| {
@@ -183,6 +185,7 @@ impl ServerSession {
                 writer.key("code").string("NetConnection.Connect.Success");
                 writer.key("description").string("Connection succeeded.");
                 writer.key("objectEncoding").number(0.0);
+                asked.answer(writer);
             });
         });
     }

@@ -4,6 +4,7 @@
 //! read for a moment. The session is plain owned data and may move to another core between two polls. It never waits for answers: OBS gives none once it sends.
 
 mod commands;
+mod enhanced;
 mod event;
 #[cfg(test)]
 mod tests;

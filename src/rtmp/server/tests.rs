@@ -70,15 +70,16 @@ impl Client {
     }
 
     fn connect(&mut self, app: &str, tc_url: &str) {
+        self.connect_with(app, tc_url, |_| ());
+    }
+
+    fn connect_with(&mut self, app: &str, tc_url: &str, properties: impl FnOnce(&mut AmfWriter)) {
         let mut body = Vec::new();
         AmfWriter::new(&mut body).string("connect").number(1.0).object(|writer| {
             writer.key("app").string(app);
             writer.key("flashVer").string("FMLE/3.0\n");
             writer.key("tcUrl").string(tc_url);
-            writer.key("capsEx").number(15.0);
-            writer.key("videoFourCcInfoMap").object(|writer| {
-                writer.key("*").number(7.0);
-            });
+            properties(writer);
         });
         self.message(3, message_type::COMMAND_AMF0, 0, &body);
     }
@@ -186,6 +187,58 @@ fn connect_is_answered_in_the_order_that_clients_need() {
     assert_eq!(values[..2], [Value::String("_result".into()), Value::Number(1.0)]);
     let code = values[3].property("code").and_then(Value::as_str);
     assert_eq!(code, Some("NetConnection.Connect.Success"));
+}
+
+/// Enhanced RTMP: what is asked about is answered, all else is as it always was.
+#[test]
+fn connect_says_what_is_carried_to_who_asks() {
+    fn information(properties: impl FnOnce(&mut AmfWriter)) -> Vec<(String, String)> {
+        let mut client = Client::after_handshake();
+        client.connect_with("live", "", properties);
+        assert!(client.run().unwrap().is_empty());
+        let replies = client.replies();
+        let values = read_values(&replies[3].2).unwrap();
+        let Value::Object(properties) = &values[3] else { panic!("{values:?}") };
+        let enhanced = properties.iter().skip(4).map(|(key, value)| match value {
+            Value::Array(list) => {
+                let list: Vec<&str> = list.iter().filter_map(Value::as_str).collect();
+                (key.to_string(), list.join(" "))
+            }
+            Value::Object(map) => {
+                let map = map.iter().map(|(codec, mask)| format!("{codec} {}", mask.as_f64().unwrap()));
+                (key.to_string(), map.collect::<Vec<_>>().join(", "))
+            }
+            other => (key.to_string(), other.as_f64().unwrap().to_string()),
+        });
+        enhanced.collect()
+    }
+    assert_eq!(information(|_| ()), []);
+    let list = information(|writer| {
+        writer.key("fourCcList").strict_array(2, |writer| {
+            writer.string("avc1").string("hvc1");
+        });
+    });
+    assert_eq!(list, [("fourCcList".into(), "avc1 hvc1 av01 vp09 mp4a Opus ac-3 ec-3 fLaC".into())]);
+    let maps = information(|writer| {
+        for name in ["videoFourCcInfoMap", "audioFourCcInfoMap"] {
+            writer.key(name).object(|writer| {
+                writer.key("*").number(7.0);
+            });
+        }
+        writer.key("capsEx").number(15.0);
+    });
+    let expected = [
+        ("videoFourCcInfoMap", "avc1 4, hvc1 4, av01 4, vp09 4"),
+        ("audioFourCcInfoMap", "mp4a 4, Opus 4, ac-3 4, ec-3 4, fLaC 4"),
+        ("capsEx", "14"),
+    ];
+    assert_eq!(maps, expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
+    // Nonsense is no reason to refuse anybody.
+    let nonsense = information(|writer| {
+        writer.key("fourCcList").number(1.0);
+        writer.key("capsEx").string("all");
+    });
+    assert_eq!(nonsense.len(), 2);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 pub use check::{Stage, check_clock, check_media, check_renditions};
 pub use edit::{Watcher, check_delta, check_edit, merge};
-pub use multivariant::{Multivariant, parse_multivariant};
+pub use multivariant::{Multivariant, Variant, parse_multivariant};
 pub use parse::parse_media;
 
 /// A broken assertion.

@@ -1,12 +1,15 @@
 //! Real encoders publish for a few seconds, and ffprobe reads what came out: every frame, at a constant
 //! rate, without a complaint.
 
+#[path = "../support/mod.rs"]
 mod support;
 
+mod enhanced;
+
 use serde_json::Value;
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
+use support::decode::newer_ffmpeg_or_say;
 use support::publisher::{Publisher, Source, wait_until_playable};
 use support::server::{Options, Server};
 use support::tls::Identity;
@@ -127,16 +130,12 @@ fn cases() -> Vec<Case> {
         gstreamer("rtmp2sink", "rtmp2sink location=URL"),
         gstreamer("rtmpsink", "rtmpsink location=URL"),
     ];
-    match newer_ffmpeg() {
-        Some(program) => {
-            let source = Source { program, ..source };
-            let over_tls = Source { extra: unverified, ..source.clone() };
-            cases.push(ffmpeg("newffmpeg", source, Some((frames, "30/1")), Some(48_000)));
-            let case = ffmpeg("newffmpegtls", over_tls, Some((frames, "30/1")), Some(48_000));
-            cases.push(Case { tls: true, ..case });
-        }
-        None if std::env::var_os("CI").is_some() => panic!("the newer ffmpeg is missing: tests/run install"),
-        None => eprintln!("NOT TESTED: the newer ffmpeg is missing: tests/run install"),
+    if let Some(program) = newer_ffmpeg_or_say() {
+        let source = Source { program, ..source };
+        let over_tls = Source { extra: unverified, ..source.clone() };
+        cases.push(ffmpeg("newffmpeg", source, Some((frames, "30/1")), Some(48_000)));
+        let case = ffmpeg("newffmpegtls", over_tls, Some((frames, "30/1")), Some(48_000));
+        cases.push(Case { tls: true, ..case });
     }
     cases
 }
@@ -166,17 +165,6 @@ fn gstreamer(name: &'static str, sink: &'static str) -> Case {
         audio_rate_hz: Some(44_100),
         regular: false,
     }
-}
-
-/// The static ffmpeg of the wheel that `tests/run install` puts beside the tests.
-fn newer_ffmpeg() -> Option<String> {
-    let libraries = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/.venv/lib");
-    let python = std::fs::read_dir(libraries).ok()?.next()?.ok()?.path();
-    let binaries = python.join("site-packages/imageio_ffmpeg/binaries");
-    let mut files = std::fs::read_dir(binaries).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
-    let program = files
-        .find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("ffmpeg")))?;
-    Some(program.to_string_lossy().into_owned())
 }
 
 /// All that is wrong with what ffprobe reads.
