@@ -20,7 +20,7 @@ fn write_part(c: &mut Criterion) {
         let mut sequence = 0;
         b.iter(|| {
             for index in 0..SAMPLES {
-                writer.begin_sample(0, &mut pool).expect("room");
+                writer.begin_sample(0, false, &mut pool).expect("room");
                 for fragment in black_box(&frame).chunks(FRAGMENT_BYTES) {
                     writer.append(0, fragment).expect("room");
                 }

@@ -96,7 +96,7 @@ fn remux(name: &str, wanted: u8) -> Track {
                 }
                 let config = parsed.as_ref().expect("configured before the first frame");
                 let mut walker = config.walker(bytes.len() as u32);
-                writer.begin_sample(0, &mut pool).unwrap();
+                writer.begin_sample(0, false, &mut pool).unwrap();
                 for mut piece in bytes.chunks(97) {
                     while let Some(bytes) = walker.step(&mut piece).unwrap() {
                         writer.append(0, &bytes).unwrap();
@@ -213,7 +213,7 @@ fn silent_opus_decodes_to_zeros() {
         };
         let (mut writer, mut pool) = (PartWriter::new(&[1], 10), BufferPool::new(0));
         for _ in 0..10 {
-            writer.begin_sample(0, &mut pool).unwrap();
+            writer.begin_sample(0, false, &mut pool).unwrap();
             writer.append(0, config.silent_frame(960).unwrap()).unwrap();
             writer.end_sample(0, 960, 0, true);
         }

@@ -89,7 +89,7 @@ fn remux(flv: &[u8], kinds: &[TrackKind]) -> Output {
                         if track == 0 && writer.samples_count(0) == 10 {
                             seal(&mut writer, &mut pool, &mut decode_times);
                         }
-                        writer.begin_sample(track, &mut pool).unwrap();
+                        writer.begin_sample(track, false, &mut pool).unwrap();
                         begun[track] = Some(begin);
                     }
                     Event::FrameBytes { bytes, .. } => {
@@ -233,7 +233,7 @@ fn silent_frames_decode_to_zeros() {
         let timescale = Timescale::new(aac.sample_rate()).unwrap();
         let (mut writer, mut pool) = (PartWriter::new(&[1], 20), BufferPool::new(0));
         for _ in 0..20 {
-            writer.begin_sample(0, &mut pool).unwrap();
+            writer.begin_sample(0, false, &mut pool).unwrap();
             writer.append(0, aac.silent_frame().unwrap()).unwrap();
             writer.end_sample(0, aac.frame_samples(), 0, true);
         }

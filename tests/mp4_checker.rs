@@ -29,12 +29,12 @@ fn parts() -> Vec<Vec<u8>> {
     let part = |number: u64| {
         for index in 0..3 {
             let idr = number == 0 && index == 0;
-            writer.begin_sample(0, &mut pool).unwrap();
+            writer.begin_sample(0, false, &mut pool).unwrap();
             writer.append(0, &[0, 0, 0, 2, if idr { 0x65 } else { 0x41 }, index]).unwrap();
             writer.end_sample(0, 3000, [6000, 0, -3000][usize::from(index)], idr);
         }
         for _ in 0..2 {
-            writer.begin_sample(1, &mut pool).unwrap();
+            writer.begin_sample(1, false, &mut pool).unwrap();
             writer.append(1, &[0x21, 0x10, 0x04, 0x60, 0x8c, 0x1c]).unwrap();
             writer.end_sample(1, 1024, 0, true);
         }

@@ -77,8 +77,18 @@ struct Track {
     /// Where the open sample begins in `buffer`.
     open: Option<usize>,
     duration: u64,
-    /// Bytes that recent parts needed; falls slowly, so that one small part costs no growth.
-    learnt_bytes: usize,
+    /// The open sample is a key frame, and so was the first of the part.
+    open_key: bool,
+    key_first: bool,
+    /// Bytes that recent parts needed, of those that begin with a key frame and of the others, which are a fraction
+    /// of them; falls slowly, so that one small part costs no growth.
+    learnt_bytes: LearntBytes,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct LearntBytes {
+    key_first: usize,
+    others: usize,
 }
 
 impl PartWriter {
@@ -93,7 +103,9 @@ impl PartWriter {
             samples: Vec::new(),
             open: None,
             duration: 0,
-            learnt_bytes: 0,
+            open_key: false,
+            key_first: false,
+            learnt_bytes: LearntBytes::default(),
         };
         Self {
             tracks: track_ids.iter().map(track).collect(),
@@ -108,11 +120,12 @@ impl PartWriter {
         self.samples_planned = samples_planned.min(PART_SAMPLES_MAX);
     }
 
-    /// Begins a sample. One that was open is dropped: its end was never told.
+    /// Begins a sample, `key` when it is announced as a key frame, which tells how much room the part will take.
+    /// One that was open is dropped: its end was never told.
     ///
     /// # Errors
     /// [`PartFull`] when the track has [`PART_SAMPLES_MAX`] samples: seal first.
-    pub fn begin_sample(&mut self, track: usize, pool: &mut BufferPool) -> Result<(), PartFull> {
+    pub fn begin_sample(&mut self, track: usize, key: bool, pool: &mut BufferPool) -> Result<(), PartFull> {
         self.abort_sample(track);
         let bytes = self.bytes();
         let head_room = if track == 0 { self.planned_head_room() } else { 0 };
@@ -120,6 +133,7 @@ impl PartWriter {
         if track.samples.len() >= PART_SAMPLES_MAX {
             return Err(PartFull { bytes, samples: track.samples.len() });
         }
+        track.open_key = key;
         if track.buffer.capacity() == 0 {
             track.prepare(head_room, pool);
         }
@@ -314,7 +328,9 @@ impl PartWriter {
 impl Track {
     /// Takes memory for a part of the size that was learnt.
     fn prepare(&mut self, head_room: usize, pool: &mut BufferPool) {
-        self.buffer = pool.take(buffer_bytes(head_room, self.learnt_bytes.saturating_sub(head_room)));
+        self.key_first = self.open_key;
+        let learnt_bytes = *self.learnt_bytes();
+        self.buffer = pool.take(buffer_bytes(head_room, learnt_bytes.saturating_sub(head_room)));
         self.buffer.resize(head_room, 0);
         self.head_room = head_room;
     }
@@ -339,8 +355,13 @@ impl Track {
         Some(open)
     }
 
+    fn learnt_bytes(&mut self) -> &mut usize {
+        if self.key_first { &mut self.learnt_bytes.key_first } else { &mut self.learnt_bytes.others }
+    }
+
     fn learn(&mut self, bytes: usize) {
-        self.learnt_bytes = bytes.max(self.learnt_bytes - self.learnt_bytes / 8);
+        let learnt_bytes = self.learnt_bytes();
+        *learnt_bytes = bytes.max(*learnt_bytes - *learnt_bytes / 8);
     }
 
     /// Back to having no sample and no memory; returns the memory.

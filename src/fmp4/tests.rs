@@ -12,7 +12,7 @@ fn pool() -> BufferPool {
 }
 
 fn sample(writer: &mut PartWriter, pool: &mut BufferPool, track: usize, bytes: &[u8], duration: u32) {
-    writer.begin_sample(track, pool).unwrap();
+    writer.begin_sample(track, false, pool).unwrap();
     for piece in bytes.chunks(3) {
         writer.append(track, piece).unwrap();
     }
@@ -54,7 +54,7 @@ fn samples_come_back_as_they_went_in_whatever_is_constant() {
     for samples in cases {
         let (mut writer, mut pool) = (PartWriter::new(&[7], samples.len()), pool());
         for (index, &(duration, offset, sync)) in samples.iter().enumerate() {
-            writer.begin_sample(0, &mut pool).unwrap();
+            writer.begin_sample(0, false, &mut pool).unwrap();
             writer.append(0, &vec![index as u8; 5 + index]).unwrap();
             writer.end_sample(0, duration, offset, sync);
         }
@@ -96,7 +96,7 @@ fn each_media_byte_is_copied_once_and_the_memory_comes_back() {
         assert!(!pool.reclaim(shared), "a viewer still holds it");
         assert!(pool.reclaim(part.bytes));
         assert_eq!(pool.idle_bytes(), PART_BUFFER_BYTES_MIN);
-        writer.begin_sample(0, &mut pool).unwrap();
+        writer.begin_sample(0, false, &mut pool).unwrap();
         writer.append(0, &[1; 12_000]).unwrap();
         assert!(writer.open_sample(0).unwrap().as_ptr_range().end <= pointer, "the same memory");
         writer.abort_sample(0);
@@ -119,6 +119,24 @@ fn a_part_that_outgrows_what_was_learnt_grows_once_and_is_remembered() {
         pool.reclaim(part.bytes);
         assert_eq!(writer.counters().buffers_grown, 2, "16 to 32 to 64 KiB, in the first round only");
     }
+}
+
+/// A key frame is ten times the size of the others: each kind of part takes the room that it needs.
+#[test]
+fn parts_without_a_key_frame_take_no_room_for_one() {
+    let (mut writer, mut pool) = (PartWriter::new(&[1], 4), pool());
+    for number in 0..20 {
+        let key = number % 5 == 0;
+        writer.begin_sample(0, key, &mut pool).unwrap();
+        writer.append(0, &vec![1; if key { 100_000 } else { 10_000 }]).unwrap();
+        writer.end_sample(0, 3000, 0, key);
+        let part = writer.seal(number, &[0], &mut pool).unwrap();
+        let idle_before = pool.idle_bytes();
+        assert!(pool.reclaim(part.bytes));
+        let room = if key { 128 * 1024 } else { PART_BUFFER_BYTES_MIN };
+        assert_eq!(pool.idle_bytes() - idle_before, room, "part {number}");
+    }
+    assert_eq!(writer.counters().buffers_grown, 1, "the first key frame's");
 }
 
 #[test]
@@ -144,7 +162,7 @@ fn head_room_is_enough_for_the_planned_samples_of_every_shape() {
         let (mut writer, mut pool) = (PartWriter::new(&ids, samples), pool());
         for index in 0..samples {
             let track = index % tracks as usize;
-            writer.begin_sample(track, &mut pool).unwrap();
+            writer.begin_sample(track, false, &mut pool).unwrap();
             writer.append(track, b"x").unwrap();
             // Durations, flags and offsets all differ, so each sample's entry has 16 bytes.
             writer.end_sample(track, 1 + index as u32, index as i32, index / 2 % 3 == 1);
@@ -160,7 +178,7 @@ fn head_room_is_enough_for_the_planned_samples_of_every_shape() {
 fn two_tracks_interleave_at_will_and_lie_one_behind_the_other() {
     let (mut writer, mut pool) = (PartWriter::new(&[1, 2], 8), pool());
     // An audio sample between the fragments of a video sample.
-    writer.begin_sample(0, &mut pool).unwrap();
+    writer.begin_sample(0, false, &mut pool).unwrap();
     writer.append(0, b"vi").unwrap();
     sample(&mut writer, &mut pool, 1, b"audio-1", 1024);
     writer.append(0, b"deo").unwrap();
@@ -183,14 +201,14 @@ fn two_tracks_interleave_at_will_and_lie_one_behind_the_other() {
 fn an_aborted_sample_leaves_nothing_and_an_open_one_goes_on_in_the_next_part() {
     let (mut writer, mut pool) = (PartWriter::new(&[1], 4), pool());
     assert_eq!(writer.seal(1, &[0], &mut pool), None);
-    writer.begin_sample(0, &mut pool).unwrap();
+    writer.begin_sample(0, false, &mut pool).unwrap();
     writer.append(0, b"broken").unwrap();
     writer.abort_sample(0);
     writer.append(0, b"the rest of it").unwrap();
     assert!(writer.is_empty() && writer.bytes() == 0);
     assert_eq!(writer.seal(1, &[0], &mut pool), None);
     sample(&mut writer, &mut pool, 0, b"whole", 3000);
-    writer.begin_sample(0, &mut pool).unwrap();
+    writer.begin_sample(0, false, &mut pool).unwrap();
     writer.append(0, b"begun in one ").unwrap();
     let part = writer.seal(1, &[0], &mut pool).unwrap();
     assert_eq!(decode(&part).1, [b"whole"]);
@@ -208,9 +226,9 @@ fn a_part_has_bounds() {
     for _ in 0..PART_SAMPLES_MAX {
         sample(&mut writer, &mut pool, 0, b"x", 1);
     }
-    assert!(writer.begin_sample(0, &mut pool).is_err());
+    assert!(writer.begin_sample(0, false, &mut pool).is_err());
     assert_eq!(writer.seal(1, &[0], &mut pool).unwrap().tracks[0].samples.len(), PART_SAMPLES_MAX);
-    writer.begin_sample(0, &mut pool).unwrap();
+    writer.begin_sample(0, false, &mut pool).unwrap();
     let mebibyte = vec![0; 1 << 20];
     for _ in 0..PART_BYTES_MAX >> 20 {
         writer.append(0, &mebibyte).unwrap();

@@ -483,7 +483,7 @@ impl Live {
             self.perform(now, pool)?;
             match verdict {
                 Verdict::Append(time) => {
-                    self.begin_sample(id, time, pool)?;
+                    self.begin_sample(id, time, key, pool)?;
                     frame = OpenFrame::Writing { time };
                     break;
                 }
@@ -498,10 +498,16 @@ impl Live {
         Ok(())
     }
 
-    fn begin_sample(&mut self, id: TrackId, time: FrameTime, pool: &mut BufferPool) -> Result<(), LiveError> {
+    fn begin_sample(
+        &mut self,
+        id: TrackId,
+        time: FrameTime,
+        key: bool,
+        pool: &mut BufferPool,
+    ) -> Result<(), LiveError> {
         let (writer, lane) = self.writer(id);
         let is_first = writer.samples_count(lane) == 0;
-        writer.begin_sample(lane, pool)?;
+        writer.begin_sample(lane, key, pool)?;
         if is_first {
             self.track(id).part_decode = time.decode;
         }

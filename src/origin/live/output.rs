@@ -170,7 +170,7 @@ impl Live {
                 self.perform_one(action, now, pool);
             }
             let Verdict::Append(time) = verdict else { return Ok(()) };
-            self.begin_sample(hole.track, time, pool)?;
+            self.begin_sample(hole.track, time, true, pool)?;
             let (writer, lane) = self.writer(hole.track);
             writer.append(lane, silence)?;
             writer.end_sample(lane, time.duration, 0, true);
