@@ -23,8 +23,9 @@ const STREAMS: usize = 20;
 const VIEWERS: usize = 200;
 /// Threads that make noise, half of them on RTMP.
 const PEERS: usize = 8;
-/// How much more the server may hold after a storm than before: half a KiB a connection of a long one.
-const KEPT_KIB_MAX: u64 = 10 * 1024;
+/// How much more the server may hold after a storm than before, beside media: 2 KiB for each connection of a long
+/// one. Most of it is memory of parts that waits to be used again, `PART_POOL_IDLE_BYTES_MAX` a shard at most.
+const KEPT_KIB_MAX: u64 = 40 * 1024;
 
 /// A key's stream that noise has begun ends with its connection.
 const CONFIG: &str = "[rtmp]\nconnections_per_address_max = 1000\n[ingest]\nunpublish_grace_s = 0\n\
