@@ -117,7 +117,7 @@ fn server_config(directory: &Path) -> Arc<ServerConfig> {
     std::fs::write(directory.join(CERTIFICATE_FILE), &identity.der).expect("a file");
     let pem = Pem { name: "chain".into(), chain: identity.chain, key_name: "key".into(), key: identity.key };
     let certificates = Certificates::new(&[pem]).expect("a certificate that does");
-    certificates.server_config(true).expect("TLS starts")
+    certificates.server_configs(true).expect("TLS starts").https
 }
 
 /// Parked viewers on a shard; it ends with them when this is dropped.

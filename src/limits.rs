@@ -106,10 +106,26 @@ pub const RTMP_PAYLOAD_BYTES_PER_HEADER_MIN: u32 = 64;
 pub const RTMP_HEADER_CREDIT_BYTES: u32 = 1024 * 1024;
 const _: () = assert!(RTMP_PAYLOAD_BYTES_PER_HEADER_MIN < RTMP_CHUNK_BYTES_DEFAULT);
 const _: () = assert!(RTMP_PAYLOAD_BYTES_PER_HEADER_MIN < RTMP_HEADER_CREDIT_BYTES);
-/// Messages a second of one connection: 240 fps with eight audio tracks is under 700.
+/// Messages a second of one connection, in the long run: 240 fps with eight audio tracks is under 700. What comes
+/// faster is read no faster: it waits in its sender's socket.
 pub const RTMP_MESSAGES_PER_S_MAX: u32 = 2000;
 /// Messages at once after a network stall: 20 s of a usual stream (60 fps and 47 audio frames a second).
 pub const RTMP_MESSAGES_BURST_MAX: u32 = 4000;
+/// Microseconds that reading rests when they are used up: 40 more messages.
+pub const RTMP_REST_US: u64 = 20_000;
+/// Microseconds of such rests, half of the time that has passed taken off, after which a connection ends: half a
+/// minute of one that never has enough. No encoder needs more than a few rests after a stall.
+pub const RTMP_FLOOD_US_MAX: u64 = 15_000_000;
+const _: () = assert!(RTMP_REST_US < RTMP_FLOOD_US_MAX);
+/// Milliseconds that media may come before its time, as a file does that is not sent in real time; then it is read in
+/// real time. A relay begins with what it has kept: three of x264's usual GOPs at 25 fps.
+pub const RTMP_AHEAD_MS_MAX: u32 = 30_000;
+/// Milliseconds that media may lag and then catch up without counting as early: longer than any silence that a
+/// publisher survives.
+pub const RTMP_BEHIND_MS_MAX: u32 = 60_000;
+const _: () = assert!(RTMP_BEHIND_MS_MAX > RTMP_MEDIA_TIMEOUT_MS);
+/// Percent of real time at which early media is read, so that an encoder whose clock is fast is never held back.
+pub const RTMP_AHEAD_READ_PERCENT: u64 = 101;
 /// Commands a second of one connection: a publisher opens with five.
 pub const RTMP_COMMANDS_PER_S_MAX: u32 = 32;
 const _: () = assert!(RTMP_COMMANDS_PER_S_MAX < RTMP_MESSAGES_PER_S_MAX);
@@ -154,6 +170,17 @@ pub const RTMP_FIRST_MEDIA_TIMEOUT_MS: u32 = 15_000;
 /// Between two media messages. Bytes that complete no message do not count.
 pub const RTMP_MEDIA_TIMEOUT_MS: u32 = 10_000;
 const _: () = assert!(RTMP_MEDIA_TIMEOUT_MS <= RTMP_FIRST_MEDIA_TIMEOUT_MS);
+/// Microseconds without a byte of a publisher after which its host is to show that it is there.
+pub const RTMP_SILENCE_US: u64 = 2_000_000;
+/// Milliseconds for which that host may then acknowledge nothing: three questions of TCP's keep-alive. It is less than
+/// the time for media, so that a host that is gone is told from an encoder that pauses, and more than a
+/// phone needs from one cell to the next.
+pub const RTMP_UNACKNOWLEDGED_MS_MAX: u32 = 6_000;
+const _: () = assert!(RTMP_SILENCE_US < RTMP_UNACKNOWLEDGED_MS_MAX as u64 * 1000);
+const _: () = assert!(RTMP_UNACKNOWLEDGED_MS_MAX < RTMP_MEDIA_TIMEOUT_MS);
+/// Seconds of silence before such a question, and between two.
+pub const RTMP_KEEPALIVE_S: u32 = 2;
+const _: () = assert!(RTMP_KEEPALIVE_S * 1000 * 2 <= RTMP_UNACKNOWLEDGED_MS_MAX);
 // Shards --------------------------------------------------------------------------------------
 
 /// Submission entries of a shard's rings: 8 executors of this depth fit the usual 8 MiB of RLIMIT_MEMLOCK.
@@ -316,6 +343,13 @@ const _: () = assert!(PART_BUFFER_BYTES_MIN.is_power_of_two() && PART_BUFFER_BYT
 /// Bytes of part buffers that one shard keeps for reuse: what retires within a part's time at
 /// a gigabit a second, since warm memory takes a copy five times faster than fresh memory.
 pub const PART_POOL_IDLE_BYTES_MAX: usize = 64 * 1024 * 1024;
+// A publisher that turns ----------------------------------------------------------------------
+
+/// Changes of parameters or tracks of one publisher in a minute: each closes what is open, and may begin a
+/// session. Who tries out settings makes a few.
+pub const PARAMETER_CHANGES_PER_MIN_MAX: u32 = 10;
+/// Leaps of one publisher's time in a minute: each is a discontinuity, at which players begin anew.
+pub const TIMESTAMP_LEAPS_PER_MIN_MAX: u64 = 30;
 // Time, cuts ----------------------------------------------------------------------------------
 
 /// Tracks of one publisher: video and audio, and room for a ladder of renditions.

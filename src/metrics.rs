@@ -46,6 +46,8 @@ labels! {
         ConnectionsMax = "connections_max",
         /// All slots of its address are taken.
         ConnectionsPerAddress = "connections_per_address",
+        /// It did not publish when all slots were taken and another connection came.
+        MadeRoom = "made_room",
         /// Its address failed too often and must wait.
         Backoff = "backoff",
         /// No valid token or key.
@@ -63,6 +65,8 @@ labels! {
     EndedBecause "reason" {
         /// It broke the protocol.
         Protocol = "protocol",
+        /// Its first byte was of another protocol.
+        OtherProtocol = "other_protocol",
         /// It passed a bound.
         Bound = "bound",
         /// It was too late with something.
@@ -209,6 +213,7 @@ pub struct Registry {
 metrics! {
     rtmp_connections: Counter = "RTMP connections accepted";
     rtmp_disconnects: Counter = "RTMP connections ended";
+    rtmps_connections: Counter = "RTMP connections that speak TLS";
     http_connections: Counter = "HTTP connections accepted";
     http_disconnects: Counter = "HTTP connections ended";
     rtmp_errors: Labelled<EndedBecause> = "RTMP connections ended by an error";

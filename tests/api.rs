@@ -383,11 +383,22 @@ fn bounds_of_streams_viewers_and_connections_hold_for_the_whole_process() {
         assert!(one.is_ok() && two.is_ok(), "{one:?} {two:?}");
         assert_eq!(try_publish(&server, "three", None).map(drop), Err("NetStream.Publish.Denied".into()));
         assert_eq!(server.metric("rapidrtmp_refused_total", "streams_max"), Some(1.0));
-        // Publishers keep their place among the connections.
+        // Who does not publish makes room for the next, where that is on the same shard.
         let _third = TcpStream::connect(server.rtmp()).expect("connects");
         let _fourth = TcpStream::connect(server.rtmp()).expect("is accepted by the kernel");
+        let refused = |reason| server.metric("rapidrtmp_refused_total", reason).expect("a count");
+        let full = || (refused("made_room") + refused("connections_max") == 1.0).then_some(());
+        assert!(poll_until(SOON, full).is_some(), "{}", server.log());
+        assert!(shards > 1 || refused("made_room") == 1.0);
+
+        // Publishers keep their place among the connections.
+        let config = "[rtmp]\nconnections_max = 2\n".to_owned();
+        let server = Server::start(&Options { shards, config: Some(config), ..Options::default() });
+        let publish = |key| try_publish(&server, key, None).expect("publishes");
+        let _both = [publish("one"), publish("two")];
+        let _third = TcpStream::connect(server.rtmp()).expect("is accepted by the kernel");
         let full =
-            || (server.metric("rapidrtmp_refused_total", "connections_max") >= Some(1.0)).then_some(());
+            || (server.metric("rapidrtmp_refused_total", "connections_max") == Some(1.0)).then_some(());
         assert!(poll_until(SOON, full).is_some(), "{}", server.log());
     }
 }

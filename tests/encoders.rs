@@ -9,6 +9,7 @@ use std::process::Command;
 use std::time::Duration;
 use support::publisher::{Publisher, Source, wait_until_playable};
 use support::server::{Options, Server};
+use support::tls::Identity;
 
 /// What each encoder publishes. Shorter than the window, so that all of it can be read once it has ended.
 const SECONDS: u32 = 8;
@@ -20,6 +21,10 @@ const DONE_WITHIN: Duration = Duration::from_secs(40);
 struct Case {
     name: &'static str,
     publish: Box<dyn Fn(&str) -> Publisher>,
+    /// It publishes to `rtmps://`.
+    tls: bool,
+    /// Of media.
+    seconds: u32,
     /// Frames, and the rate as ffprobe prints it.
     video: Option<(u64, &'static str)>,
     /// Samples a second.
@@ -40,11 +45,17 @@ fn every_encoder_is_played_frame_by_frame_from_two_shards() {
 
 fn all_encoders(shards: usize) {
     // A stream ends with its publisher, and nothing of it has left the window by then.
-    let config = "[ingest]\nunpublish_grace_s = 0\nreconnect_grace_s = 0\n".to_owned();
-    let server = Server::start(&Options { shards, config: Some(config), ..Options::default() });
+    let config = "[ingest]\nunpublish_grace_s = 0\nreconnect_grace_s = 0\n\
+                  [https]\ncert_file = \"DIR/own.pem\"\nkey_file = \"DIR/own.key\"\n";
+    let identity = Identity::new(&["localhost"]);
+    let files = vec![("own.pem".into(), identity.chain), ("own.key".into(), identity.key)];
+    let server = Server::start(&Options { shards, config: Some(config.into()), files, ..Options::default() });
     let cases = cases();
-    let mut publishers: Vec<Publisher> =
-        cases.iter().map(|case| (case.publish)(&server.publish_url(case.name))).collect();
+    let url = |case: &Case| match case.tls {
+        true => server.publish_url_tls(case.name),
+        false => server.publish_url(case.name),
+    };
+    let mut publishers: Vec<Publisher> = cases.iter().map(|case| (case.publish)(&url(case))).collect();
     let mut faults = Vec::new();
     for (case, publisher) in cases.iter().zip(&mut publishers) {
         let path = format!("/live/{}/index.m3u8", case.name);
@@ -55,6 +66,10 @@ fn all_encoders(shards: usize) {
         let url = format!("http://{}{path}", server.http());
         faults.extend(probe(case, &url).into_iter().map(|fault| format!("{}: {fault}", case.name)));
     }
+    let over_tls = cases.iter().filter(|case| case.tls).count() as f64;
+    if server.metric("rapidrtmp_rtmps_connections_total", "") != Some(over_tls) {
+        faults.push(format!("{over_tls} encoders publish over TLS"));
+    }
     assert!(faults.is_empty(), "{shards} shards:\n{}\n{}", faults.join("\n"), server.log());
 }
 
@@ -63,10 +78,13 @@ fn cases() -> Vec<Case> {
     let ffmpeg = |name, source: Source, video, audio_rate_hz| Case {
         name,
         publish: Box::new(move |url| source.publish(url)),
+        tls: false,
+        seconds: SECONDS,
         video,
         audio_rate_hz,
         regular: true,
     };
+    let unverified = vec!["-tls_verify".to_owned(), "0".to_owned()];
     let frames = u64::from(SECONDS) * 30;
     let source = Source { seconds, ..Source::default() };
     let mut cases = vec![
@@ -86,13 +104,36 @@ fn cases() -> Vec<Case> {
         ),
         ffmpeg("videoonly", Source { audio: false, ..source.clone() }, Some((frames, "30/1")), None),
         ffmpeg("audioonly", Source { video: false, ..source.clone() }, None, Some(48_000)),
+        Case {
+            tls: true,
+            ..ffmpeg(
+                "tls",
+                Source { extra: unverified.clone(), ..source.clone() },
+                Some((frames, "30/1")),
+                Some(48_000),
+            )
+        },
+        Case { tls: true, ..gstreamer("rtmp2sinktls", "rtmp2sink tls-validation-flags=0 location=URL") },
+        // A file as fast as it can be sent.
+        Case {
+            seconds: 10,
+            ..ffmpeg(
+                "unpaced",
+                Source { real_time: false, seconds: Some(10.0), ..source.clone() },
+                Some((300, "30/1")),
+                Some(48_000),
+            )
+        },
         gstreamer("rtmp2sink", "rtmp2sink location=URL"),
         gstreamer("rtmpsink", "rtmpsink location=URL"),
     ];
     match newer_ffmpeg() {
         Some(program) => {
             let source = Source { program, ..source };
+            let over_tls = Source { extra: unverified, ..source.clone() };
             cases.push(ffmpeg("newffmpeg", source, Some((frames, "30/1")), Some(48_000)));
+            let case = ffmpeg("newffmpegtls", over_tls, Some((frames, "30/1")), Some(48_000));
+            cases.push(Case { tls: true, ..case });
         }
         None if std::env::var_os("CI").is_some() => panic!("the newer ffmpeg is missing: tests/run install"),
         None => eprintln!("NOT TESTED: the newer ffmpeg is missing: tests/run install"),
@@ -116,7 +157,15 @@ fn gstreamer(name: &'static str, sink: &'static str) -> Case {
         Publisher::start(command)
     };
     let video = Some((frames, "30/1"));
-    Case { name, publish: Box::new(publish), video, audio_rate_hz: Some(44_100), regular: false }
+    Case {
+        name,
+        publish: Box::new(publish),
+        tls: false,
+        seconds: SECONDS,
+        video,
+        audio_rate_hz: Some(44_100),
+        regular: false,
+    }
 }
 
 /// The static ffmpeg of the wheel that `tests/run install` puts beside the tests.
@@ -159,7 +208,7 @@ fn probe(case: &Case, url: &str) -> Vec<String> {
         _ => {}
     }
     match (stream("audio"), case.audio_rate_hz) {
-        (Some(audio), Some(rate)) => faults.extend(audio_faults(&audio, &probed, rate, case.regular)),
+        (Some(audio), Some(rate)) => faults.extend(audio_faults(&audio, &probed, rate, case)),
         (found, expected) if found.is_some() != expected.is_some() => {
             faults.push(format!("audio {found:?}, expected {expected:?}"));
         }
@@ -184,18 +233,18 @@ fn video_faults(stream: &Value, probed: &Value, frames: u64, rate: &str, regular
     faults
 }
 
-fn audio_faults(stream: &Value, probed: &Value, rate: u64, regular: bool) -> Vec<String> {
+fn audio_faults(stream: &Value, probed: &Value, rate: u64, case: &Case) -> Vec<String> {
     let mut faults = Vec::new();
     if stream["codec_name"] != "aac" || number(&stream["sample_rate"]) != Some(rate) {
         faults.push(format!("{} at {}, not aac at {rate}", stream["codec_name"], stream["sample_rate"]));
     }
     // Encoders differ by a few frames of priming and flushing.
-    let expected = u64::from(SECONDS) * rate / 1024;
+    let expected = u64::from(case.seconds) * rate / 1024;
     let count = number(&stream["nb_read_frames"]).unwrap_or(0);
     if count.abs_diff(expected) > 4 {
         faults.push(format!("{count} audio frames, about {expected} expected"));
     }
-    faults.extend(steps_faults(stream, probed, "audio", regular));
+    faults.extend(steps_faults(stream, probed, "audio", case.regular));
     faults
 }
 

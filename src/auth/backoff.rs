@@ -73,7 +73,8 @@ impl Backoff {
     }
 }
 
-fn host(address: IpAddr) -> IpAddr {
+/// The host that an address is of: an IPv6 host owns its whole /64, and a mapped address is IPv4.
+pub fn host(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
         v4 => v4,

@@ -9,6 +9,6 @@ mod permit;
 mod token;
 
 pub use admin::AdminKey;
-pub use backoff::Backoff;
+pub use backoff::{Backoff, host};
 pub use permit::{Permit, TokenDigest};
 pub use token::{Claims, TokenError, Tokens};

@@ -58,7 +58,7 @@ pub struct Server {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Rtmp {
-    /// RTMP over TCP.
+    /// RTMP over TCP, and over TLS where [`Https`] has a certificate.
     pub addr: ListenAddress,
     /// `rtmp://HOST[:PORT]` as encoders reach it, for printed URLs; empty: localhost and the port of `addr`.
     pub public_url: String,
@@ -291,6 +291,11 @@ impl Server {
 }
 
 impl Https {
+    /// There is a certificate for every name: TLS can be spoken.
+    pub fn has_certificate(&self) -> bool {
+        self.self_signed || !self.cert_file.is_empty()
+    }
+
     /// The files of all certificates, the one for every name first; without it when it is made here.
     pub fn files(&self) -> Vec<CertificateFiles> {
         let first = CertificateFiles { cert_file: self.cert_file.clone(), key_file: self.key_file.clone() };
@@ -314,7 +319,7 @@ impl Https {
                 "https.self_signed makes a certificate, and https.cert_file names one: set one of them";
             return Some(("https.self_signed", text));
         }
-        if !self.addr.is_off() && !self.self_signed && self.cert_file.is_empty() {
+        if !self.addr.is_off() && !self.has_certificate() {
             let text = "https.addr needs a certificate: set https.cert_file and https.key_file, or \
                         https.self_signed = true to try it out";
             return Some(("https.addr", text));
@@ -332,6 +337,23 @@ impl Rtmp {
         match self.addr.port() {
             Some(1935) | None => "rtmp://localhost".to_owned(),
             Some(port) => format!("rtmp://localhost:{port}"),
+        }
+    }
+}
+
+impl Rtmp {
+    /// `rtmps://HOST:PORT` for printed URLs. The port is never left out: encoders take 443 for that of rtmps.
+    pub fn rtmps_url_or_local(&self, port: u16) -> String {
+        let public_url = self.public_url.trim_end_matches('/');
+        if public_url.starts_with("rtmps://") {
+            return public_url.to_owned();
+        }
+        let host = public_url.strip_prefix("rtmp://").unwrap_or_default();
+        let has_port = host.rsplit_once(':').is_some_and(|(_, digits)| digits.parse::<u16>().is_ok());
+        match (host, has_port) {
+            ("", _) => format!("rtmps://localhost:{port}"),
+            (host, true) => format!("rtmps://{host}"),
+            (host, false) => format!("rtmps://{host}:1935"),
         }
     }
 }
@@ -469,6 +491,16 @@ mod tests {
             ("public_url = \"rtmp://in.example/\"", "rtmp://in.example"),
         ] {
             assert_eq!(load(&format!("[rtmp]\n{text}")).rtmp.public_url_or_local(), url, "{text}");
+        }
+        for (public_url, url) in [
+            ("", "rtmps://localhost:1936"),
+            ("rtmp://in.example/", "rtmps://in.example:1935"),
+            ("rtmp://[2001:db8::1]", "rtmps://[2001:db8::1]:1935"),
+            ("rtmp://in.example:19350", "rtmps://in.example:19350"),
+            ("rtmps://in.example", "rtmps://in.example"),
+        ] {
+            let rtmp = load(&format!("[rtmp]\npublic_url = {public_url:?}")).rtmp;
+            assert_eq!(rtmp.rtmps_url_or_local(1936), url, "{public_url}");
         }
     }
 }

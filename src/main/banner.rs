@@ -11,6 +11,8 @@ pub struct Banner<'a> {
     pub http: SocketAddr,
     /// Where viewers connect over TLS, if they can.
     pub https: Option<SocketAddr>,
+    /// `rtmps://HOST:PORT`, if there is a certificate.
+    pub rtmps_url: Option<String>,
     /// The certificate was made here; where it is, if it is kept.
     pub self_signed: Option<Option<&'a str>>,
     /// `rtmp://HOST[:PORT]`
@@ -66,6 +68,12 @@ impl Banner<'_> {
             "  ffmpeg            ffmpeg -re -i FILE -c:v libx264 -preset veryfast -tune zerolatency -g 60 \\"
         )?;
         writeln!(out, "                      -c:a aac -f flv \"{url}/live/{key}\"")?;
+        if let Some(rtmps_url) = &self.rtmps_url {
+            writeln!(out, "  Over TLS          the same with {rtmps_url}/live")?;
+            if self.self_signed.is_some() {
+                writeln!(out, "    Self-signed     ffmpeg takes it; OBS does when this system trusts it")?;
+            }
+        }
         writeln!(out)?;
         match self.token {
             None => writeln!(

@@ -22,8 +22,8 @@ use rapidrtmp::shard::admission::Connections;
 use rapidrtmp::shard::serve::{Running, ServeOptions};
 use rapidrtmp::shard::service::Setup;
 use rapidrtmp::shard::{
-    self, BoundListener, Certificates, PlacementError, Plan, PreflightError, ServedFile, ShardEnded,
-    StartError, TlsError, preflight,
+    self, BoundListener, Certificates, PlacementError, Plan, PreflightError, ServedFile, ServerConfigs,
+    ShardEnded, StartError, TlsError, preflight,
 };
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -86,8 +86,10 @@ pub fn check(flags: &ServeFlags) -> Result<(), Failure> {
     };
     let plan = plan(&config)?;
     let mut addresses = vec![("rtmp.addr", config.rtmp.addr), ("http.addr", config.http.addr)];
-    if !config.https.addr.is_off() {
+    if config.https.has_certificate() {
         Certificates::new(&CertificateSource::new(&config.https, state.as_ref()).look()?)?;
+    }
+    if !config.https.addr.is_off() {
         addresses.push(("https.addr", config.https.addr));
     }
     for (key, address) in addresses {
@@ -168,7 +170,14 @@ pub fn serve(flags: &ServeFlags) -> Result<(), Failure> {
     let plan = plan(&config)?;
     let (rtmp, rtmp_address) = listeners("rtmp.addr", config.rtmp.addr, &plan)?;
     let (http, http_address) = listeners("http.addr", config.http.addr, &plan)?;
-    let https = https(&config, state.as_ref(), &plan)?;
+    let tls = tls(&config, state.as_ref())?;
+    let (https, https_address) = match config.https.addr.is_off() {
+        true => (Vec::new(), None),
+        false => {
+            let (https, address) = listeners("https.addr", config.https.addr, &plan)?;
+            (https, Some(address))
+        }
+    };
     let (secret, secret_is_fresh) = token_secret(&config, state.as_ref())?;
     let (admin_key, admin_key_is_fresh) = admin_key(&config)?;
     let records = records(state.as_ref())?;
@@ -198,7 +207,7 @@ pub fn serve(flags: &ServeFlags) -> Result<(), Failure> {
         public_url: public_url.clone(),
         draining: AtomicBool::new(false),
         log_lines_dropped,
-        tls: https.as_ref().map(|https| Arc::clone(&https.tls)),
+        tls: tls.as_ref().map(|tls| tls.configs.clone()),
         connections: Connections::default(),
         streams_count: AtomicUsize::new(0),
         faults: None,
@@ -206,9 +215,8 @@ pub fn serve(flags: &ServeFlags) -> Result<(), Failure> {
     let shards_count = plan.shards_count;
     let config = Arc::new(config);
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(io("signals"))?;
-    let (https_address, https_kept_in) =
-        https.as_ref().map_or((None, None), |https| (Some(https.address), https.kept_in.clone()));
-    let https = https.map_or(Vec::new(), |https| https.start(&control.handle()));
+    let has_tls = tls.is_some();
+    let kept_in = tls.and_then(|tls| tls.watch(&control.handle()));
     let running = shard::serve::start(ServeOptions {
         plan,
         config: Arc::clone(&config),
@@ -227,7 +235,8 @@ pub fn serve(flags: &ServeFlags) -> Result<(), Failure> {
         rtmp: rtmp_address,
         http: http_address,
         https: https_address,
-        self_signed: config.https.self_signed.then_some(https_kept_in.as_deref()),
+        rtmps_url: has_tls.then(|| config.rtmp.rtmps_url_or_local(rtmp_address.port())),
+        self_signed: config.https.self_signed.then_some(kept_in.as_deref()),
         public_url: &public_url,
         token: token.as_deref(),
         admin_key: admin_key_is_fresh.then(|| admin_key.expose()),
@@ -270,7 +279,7 @@ fn watch(
                     for warning in warnings {
                         tracing::warn!("{warning}");
                     }
-                    // Without HTTPS nobody watches them, and this is of no effect.
+                    // Without TLS from the start nobody watches them, and this is of no effect.
                     control.reread(CertificateSource::new(&config.https, state));
                     running.reload(&Arc::new(config));
                     tracing::info!("settings were read again; latency keys apply to new sessions");
@@ -345,38 +354,35 @@ fn listeners(
     Err(failure)
 }
 
-/// HTTPS before it is served.
-struct Https {
-    tls: Arc<shard::ServerConfig>,
+/// TLS before it is spoken: over HTTPS, and by publishers.
+struct Tls {
+    configs: ServerConfigs,
     certificates: Arc<Certificates>,
     source: CertificateSource,
-    listeners: Vec<BoundListener>,
-    address: SocketAddr,
     /// Where the certificate is that was made here.
     kept_in: Option<String>,
 }
 
-/// HTTPS as the settings have it, if they do.
-fn https(config: &Config, state: Option<&StateDir>, plan: &Plan) -> Result<Option<Https>, Failure> {
-    if config.https.addr.is_off() {
+/// TLS as the settings have it, if they do.
+fn tls(config: &Config, state: Option<&StateDir>) -> Result<Option<Tls>, Failure> {
+    if !config.https.has_certificate() {
         return Ok(None);
     }
     let source = CertificateSource::new(&config.https, state);
     let pems = source.read()?;
     let certificates = Certificates::new(&pems)?;
-    let tls = certificates.server_config(config.http.http2)?;
-    let (listeners, address) = listeners("https.addr", config.https.addr, plan)?;
+    let configs = certificates.server_configs(config.http.http2)?;
     let kept_in = pems.into_iter().next().filter(|_| state.is_some()).map(|pem| pem.name);
-    Ok(Some(Https { tls, certificates, source, listeners, address, kept_in }))
+    Ok(Some(Tls { configs, certificates, source, kept_in }))
 }
 
-impl Https {
-    /// Has the certificates watched from now on; what is left is to be listened on.
-    fn start(self, control: &Control) -> Vec<BoundListener> {
+impl Tls {
+    /// Has the certificates watched from now on; what is left is where one is kept that was made here.
+    fn watch(self, control: &Control) -> Option<String> {
         let certificates = self.certificates;
         let install = move |pems: &[_]| certificates.replace(pems).map_err(|error| error.to_string());
         control.watch(self.source, Box::new(install));
-        self.listeners
+        self.kept_in
     }
 }
 

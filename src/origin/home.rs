@@ -2,13 +2,14 @@
 //! Only the home creates, arbitrates, numbers and ends a stream.
 
 mod session;
+mod turns;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::ingest::{FramesReceived, Ingest, IngestError};
+use super::ingest::{FramesReceived, Ingest, IngestError, Step};
 use super::learning::LearningSettings;
 use super::live::{FrameTimes, Live, LiveError, SessionSettings};
 use super::published::Published;
@@ -22,6 +23,9 @@ use crate::hls::{PlanError, Wishes};
 use crate::limits::RECLAIM_DELAY_MS;
 use crate::media::{Now, StreamName, TrackKind};
 use crate::rtmp::{MediaFragment, StreamMetadata};
+use turns::Turns;
+
+pub use turns::TurnsError;
 
 /// Settings of a stream. A session that runs keeps what it was planned with.
 #[derive(Debug, Clone, Copy)]
@@ -106,6 +110,9 @@ pub enum HomeError {
     /// The window refused what we made: our mistake, or a bound.
     #[error("the window refused an event: {0}")]
     Window(#[from] EventError),
+    /// Its parameters or its time change again and again.
+    #[error(transparent)]
+    Turns(#[from] TurnsError),
     /// The stream keeps too many bytes, even with its shortest window.
     #[error(
         "the stream keeps {found} bytes of media, {allowed} are allowed: lower the bit rate or raise hls.retained_bytes_max"
@@ -161,6 +168,7 @@ struct Publisher {
     token: Option<TokenDigest>,
     ingest: Ingest,
     last_media_us: u64,
+    turns: Turns,
 }
 
 impl Home {
@@ -291,6 +299,7 @@ impl Home {
             token,
             ingest: Ingest::new(settings, self.live.is_some()),
             last_media_us: now.monotonic_us,
+            turns: Turns::default(),
         });
         Ok(())
     }
@@ -317,7 +326,13 @@ impl Home {
             return Ok(());
         };
         publisher.last_media_us = now.monotonic_us;
+        let leaps = |live: Option<&Live>| live.map_or(0, |live| live.repairs().discontinuities);
+        let leaps_before = leaps(self.live.as_ref());
         let step = publisher.ingest.media(fragment, self.live.as_mut(), now, pool)?;
+        publisher.turns.leaps(leaps(self.live.as_ref()) - leaps_before, now)?;
+        if matches!(step, Step::Relearn | Step::NewSession) {
+            publisher.turns.change(now)?;
+        }
         // Here as well: while media comes in time, [`Home::handle_time`] may not be due for hours.
         self.reclaim(now, pool);
         self.advance(step, now, pool)

@@ -5,9 +5,8 @@
 //! input: clients send C2, Set Chunk Size and connect in one segment.
 
 use super::digest::{self, Key};
+use super::opening::{Opening, RTMP_VERSION as VERSION};
 
-/// The only version that is not encrypted.
-const VERSION: u8 = 3;
 /// Length of C1, S1, C2 and S2.
 pub(super) const PACKET_BYTES: usize = 1536;
 /// Time and zero (or version) in front of the random bytes.
@@ -21,8 +20,8 @@ pub const HANDSHAKE_RANDOM_BYTES: usize = PACKET_BYTES - PACKET_HEADER_BYTES;
 /// Why a handshake failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HandshakeError {
-    /// The first byte is not RTMP's version 3: 6 and 8 are encrypted RTMP, 0x16 is TLS, letters are HTTP.
-    #[error("the first byte is {found:#04x}; plain RTMP begins with {VERSION:#04x}")]
+    /// The first byte is not RTMP's version 3.
+    #[error("the first byte is {found:#04x}, {}; RTMP begins with {VERSION:#04x}", Opening::of(*found))]
     Version {
         /// The byte.
         found: u8,

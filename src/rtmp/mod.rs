@@ -8,7 +8,9 @@ mod digest;
 mod handshake;
 mod message;
 mod metadata;
+mod opening;
 mod output;
+mod pace;
 mod rate;
 mod server;
 mod target;
@@ -18,6 +20,7 @@ pub use client::{ClientConfig, ClientError, ClientEvent, ClientSession};
 pub use handshake::{HANDSHAKE_RANDOM_BYTES, HandshakeError};
 pub use message::{MessageHeader, message_type};
 pub use metadata::StreamMetadata;
+pub use opening::Opening;
 pub use server::{
     Event, MediaFragment, Phase, PublishRequest, Refusal, ServerConfig, ServerSession, SessionError,
     UnpublishCause,

@@ -29,6 +29,11 @@ impl Rate {
         self.level = left.unwrap_or(self.level);
         left.is_some()
     }
+
+    /// True when there is not one left; only time helps.
+    pub fn is_empty(&self) -> bool {
+        self.level < 1_000_000
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! Who may connect: connections in all and by address, so that one peer cannot take every place.
+//! Who may connect: connections in all and by address, so that one peer cannot take every place. An IPv6 host owns all
+//! addresses of its /64, so that is its address here.
 //!
 //! The bounds are the operator's, so they hold for the process and not for each shard; they are touched when
 //! a connection comes and when it goes.
@@ -7,6 +8,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::auth::host;
 
 /// Connections of one kind of port.
 #[derive(Debug, Default)]
@@ -45,7 +48,8 @@ impl Gate {
     /// A place for a connection from `address`. Without `address_max` nobody counts addresses.
     ///
     /// # Errors
-    /// [`Refused`] when `all_max` or `address_max` places are taken.
+    /// [`Refused::Address`] when `address_max` places are taken, else [`Refused::Full`] when `all_max` are: who
+    /// makes room for a connection makes it for one that will be let in.
     pub fn enter(
         self: &Arc<Self>,
         address: IpAddr,
@@ -54,10 +58,9 @@ impl Gate {
     ) -> Result<Place, Refused> {
         // From here on a return gives the place back.
         let mut place = Place { gate: Arc::clone(self), address: None };
-        if self.all.fetch_add(1, Ordering::Relaxed) >= all_max {
-            return Err(Refused::Full);
-        }
+        let taken_in_all = self.all.fetch_add(1, Ordering::Relaxed);
         if let Some(address_max) = address_max {
+            let address = host(address);
             let mut by_address = self.addresses();
             let taken = by_address.entry(address).or_insert(0);
             if *taken >= address_max {
@@ -66,6 +69,9 @@ impl Gate {
             *taken += 1;
             drop(by_address);
             place.address = Some(address);
+        }
+        if taken_in_all >= all_max {
+            return Err(Refused::Full);
         }
         Ok(place)
     }
@@ -110,10 +116,22 @@ mod tests {
         let second = gate.enter(one, 3, Some(1)).unwrap();
         let third = gate.enter(two, 3, Some(1)).unwrap();
         assert_eq!(gate.enter(two, 3, None).unwrap_err(), Refused::Full);
+        assert_eq!(gate.enter(two, 3, Some(2)).unwrap_err(), Refused::Full);
+        assert_eq!(gate.enter(two, 3, Some(1)).unwrap_err(), Refused::Address);
         drop(third);
         let fourth = gate.enter(one, 3, None).unwrap();
         drop((first, second, fourth));
         assert_eq!(gate.all.load(Ordering::Relaxed), 0);
         assert!(gate.addresses().is_empty());
+    }
+
+    #[test]
+    fn an_ipv6_host_has_one_address_and_a_mapped_one_is_ipv4() {
+        let gate = Arc::<Gate>::default();
+        let enter = |address: &str| gate.enter(address.parse().unwrap(), 10, Some(1));
+        let _held = [enter("2001:db8::1").unwrap(), enter("10.0.0.1").unwrap()];
+        assert_eq!(enter("2001:db8::2").unwrap_err(), Refused::Address);
+        assert_eq!(enter("::ffff:10.0.0.1").unwrap_err(), Refused::Address);
+        assert!(enter("2001:db8:0:1::1").is_ok());
     }
 }

@@ -64,6 +64,15 @@ pub struct Certificates {
     current: RwLock<Vec<Arc<CertifiedKey>>>,
 }
 
+/// How TLS is spoken with these certificates, by what is under it. Tickets of one are good for both.
+#[derive(Debug, Clone)]
+pub struct ServerConfigs {
+    /// HTTP, its version by ALPN.
+    pub https: Arc<ServerConfig>,
+    /// RTMP, for which there is no name in ALPN.
+    pub rtmps: Arc<ServerConfig>,
+}
+
 impl Certificates {
     /// Judges certificates and puts them in force.
     ///
@@ -87,7 +96,7 @@ impl Certificates {
     ///
     /// # Errors
     /// [`TlsError::Start`].
-    pub fn server_config(self: &Arc<Self>, http2: bool) -> Result<Arc<ServerConfig>, TlsError> {
+    pub fn server_configs(self: &Arc<Self>, http2: bool) -> Result<ServerConfigs, TlsError> {
         let mut provider = ring::default_provider();
         // Cheapest first, for us and for every client with AES in its processor: sorted stably, TLS 1.3 stays ahead.
         provider.cipher_suites.sort_by_key(|suite| cost_rank(suite.suite()));
@@ -100,9 +109,10 @@ impl Certificates {
         config.ignore_client_order = true;
         config.ticketer = ring::Ticketer::new().map_err(TlsError::Start)?;
         config.session_storage = ServerSessionMemoryCache::new(TLS_SESSIONS_KEPT_MAX);
+        let rtmps = Arc::new(config.clone());
         let http2 = http2.then_some(ALPN_HTTP2).into_iter();
         config.alpn_protocols = http2.chain([ALPN_HTTP11]).map(<[u8]>::to_vec).collect();
-        Ok(Arc::new(config))
+        Ok(ServerConfigs { https: Arc::new(config), rtmps })
     }
 }
 

@@ -1,20 +1,19 @@
 //! A publisher's connection on its way to its stream's home shard.
 
 use std::net::IpAddr;
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
-use super::Socket;
 use super::admission::Place;
 use super::publisher::Publishing;
 use super::service::Service;
+use super::transport::Moving;
 use crate::auth::Permit;
 use crate::rtmp::{PublishRequest, ServerSession};
 
 /// What the home needs to go on where the accepting shard stopped: before the reply to `publish`.
 pub struct Handover {
-    /// The connection, out of the sender's epoll set.
-    pub descriptor: OwnedFd,
+    /// The connection, with the state of its TLS.
+    pub connection: Moving,
     /// All else of it.
     pub arrived: Arrived,
 }
@@ -38,16 +37,16 @@ pub struct Arrived {
 impl Handover {
     /// Goes on with the connection on this shard.
     pub fn resume(self, service: &Rc<Service>) {
-        let Self { descriptor, arrived } = self;
-        let socket = match Socket::from_fd(&service.shard, descriptor) {
-            Ok(socket) => socket,
+        let Self { connection, arrived } = self;
+        let transport = match connection.settle(&service.shard, &service.tls_buffers) {
+            Ok(transport) => transport,
             Err(error) => {
                 let name = &arrived.request.name;
                 tracing::warn!(stream = %name, peer = %arrived.address, "a publisher was lost on its way home: {error}");
                 return;
             }
         };
-        let publishing = Publishing::new(Rc::clone(service), socket, arrived);
+        let publishing = Publishing::new(Rc::clone(service), transport, arrived);
         service.shard.spawn("publisher", publishing.run());
     }
 }

@@ -21,6 +21,7 @@ pub mod listener;
 pub mod mesh;
 pub mod parked;
 mod patience;
+pub mod pending;
 pub mod placement;
 mod poll;
 pub mod preflight;
@@ -40,7 +41,7 @@ pub mod transport;
 pub mod viewer;
 
 pub use calls::{ServedFile, publish_url};
-pub use certificates::{Certificates, ServerConfig, TlsError};
+pub use certificates::{Certificates, ServerConfig, ServerConfigs, TlsError};
 pub use deadline::Deadline;
 pub use listener::{BoundListener, Listener, bind, bind_all};
 pub use mesh::{Mesh, MeshInbox, MeshSender, Origin, TrySendError, mesh};

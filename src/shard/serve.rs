@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,10 +11,11 @@ use std::thread::JoinHandle;
 
 use rustls::ServerConfig;
 
+use super::admission::{Place, Refused};
 use super::certificates::ALPN_HTTP2;
 use super::connected::Connected;
 use super::http2;
-use super::publisher::Arriving;
+use super::publisher::Accepted;
 use super::service::{Message, Service, Setup};
 use super::streams::home_of;
 use super::tls::TlsSocket;
@@ -175,7 +176,8 @@ async fn serve(
     shard.spawn("ticks", Rc::clone(&service).run_ticks());
     shard.spawn("rtmp listener", accept_rtmp(Rc::clone(&service), rtmp));
     shard.spawn("http listener", accept_http(Rc::clone(&service), http, None));
-    if let (Some(https), Some(tls)) = (https, service.setup.tls.clone()) {
+    if let (Some(https), Some(tls)) = (https, &service.setup.tls) {
+        let tls = Arc::clone(&tls.https);
         shard.spawn("https listener", accept_http(Rc::clone(&service), https, Some(tls)));
     }
     service.exited().await;
@@ -185,22 +187,28 @@ async fn serve(
 async fn accept_rtmp(service: Rc<Service>, mut listener: Listener) {
     loop {
         let Some((socket, peer)) = accepted(&mut listener).await else { return };
-        let limits = service.config().rtmp.clone();
-        let place = service.setup.connections.rtmp.enter(
-            peer.ip(),
-            limits.connections_max as usize,
-            Some(limits.connections_per_address_max as usize),
-        );
-        match place {
+        match enter_rtmp(&service, peer.ip()) {
             Ok(place) => {
                 service.metrics.rtmp_connections.inc();
-                match Arriving::new(Rc::clone(&service), socket, peer.ip(), place) {
-                    Ok(arriving) => service.shard.spawn("rtmp", arriving.run()),
+                match Accepted::new(Rc::clone(&service), socket, peer.ip(), place) {
+                    Ok(accepted) => service.shard.spawn("rtmp", accepted.run()),
                     Err(error) => tracing::error!("no randomness for a handshake: {error}"),
                 }
             }
             Err(refused) => count_refused(&service, refused),
         }
+    }
+}
+
+/// A place for a publisher. When all are taken, one that does not publish makes room: it goes in a moment, so that
+/// until then there are more than allowed, at most by what a listener accepts in a turn.
+fn enter_rtmp(service: &Service, address: IpAddr) -> Result<Place, Refused> {
+    let config = service.config();
+    let (gate, limits) = (&service.setup.connections.rtmp, &config.rtmp);
+    let address_max = Some(limits.connections_per_address_max as usize);
+    match gate.enter(address, limits.connections_max as usize, address_max) {
+        Err(Refused::Full) if service.pending.make_room() => gate.enter(address, usize::MAX, address_max),
+        entered => entered,
     }
 }
 
@@ -241,10 +249,7 @@ async fn serve_tls(socket: Socket, tls: Arc<ServerConfig>, connected: Connected)
     socket.set_deadline(service.shard.monotonic_us() + TLS_HANDSHAKE_US_MAX);
     match TlsSocket::accept(socket, tls, Rc::clone(&service.tls_buffers)).await {
         Ok(socket) => {
-            metrics.tls_handshakes.inc();
-            if socket.is_resumed() {
-                metrics.tls_resumed.inc();
-            }
+            service.count_tls(&socket);
             let is_http2 = socket.is_protocol(ALPN_HTTP2);
             let transport = Transport::Tls(Box::new(socket));
             match is_http2 {
@@ -271,10 +276,10 @@ async fn accepted(listener: &mut Listener) -> Option<(super::Socket, SocketAddr)
     }
 }
 
-fn count_refused(service: &Service, refused: super::admission::Refused) {
+fn count_refused(service: &Service, refused: Refused) {
     let because = match refused {
-        super::admission::Refused::Full => RefusedBecause::ConnectionsMax,
-        super::admission::Refused::Address => RefusedBecause::ConnectionsPerAddress,
+        Refused::Full => RefusedBecause::ConnectionsMax,
+        Refused::Address => RefusedBecause::ConnectionsPerAddress,
     };
     service.metrics.refused.of(because).inc();
 }

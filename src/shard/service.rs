@@ -16,11 +16,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use super::admission::Connections;
 use super::books::ShardBooks;
 use super::calls::ServedFile;
+use super::certificates::ServerConfigs;
 use super::fault::{FaultAt, FaultHook};
 use super::handover::Handover;
 use super::http2::RecentFields;
+use super::pending::Pending;
 use super::streams::{Shared, Streams};
-use super::tls::TlsBuffers;
+use super::tls::{TlsBuffers, TlsSocket};
 use super::{MeshInbox, MeshSender, Origin, Parked, Shard};
 use crate::auth::{AdminKey, Backoff, Tokens};
 use crate::config::Config;
@@ -90,8 +92,8 @@ pub struct Setup {
     pub draining: AtomicBool,
     /// Lines that the log has dropped.
     pub log_lines_dropped: Arc<AtomicU64>,
-    /// How HTTPS is spoken, when it is.
-    pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// How TLS is spoken, when there is a certificate.
+    pub tls: Option<ServerConfigs>,
     /// Connections by address and in all.
     pub connections: Connections,
     /// Streams with a home on any shard.
@@ -116,6 +118,8 @@ pub struct Service {
     pub tls_buffers: Rc<TlsBuffers>,
     /// Addresses that guessed tokens.
     pub backoff: RefCell<Backoff>,
+    /// Its RTMP connections that do not publish.
+    pub pending: Pending,
     /// Memory in which its HTTP/2 connections gather frames.
     pub http2_spare: Rc<RefCell<Vec<u8>>>,
     /// Fields of what was sent over HTTP/2 lately.
@@ -157,6 +161,7 @@ impl Service {
             pool: RefCell::new(BufferPool::new(PART_POOL_IDLE_BYTES_MAX)),
             tls_buffers: Rc::default(),
             backoff: RefCell::new(Backoff::new()),
+            pending: Pending::default(),
             http2_spare: Rc::default(),
             http2_fields: RecentFields::default(),
             drains: Parked::new(shard),
@@ -196,6 +201,14 @@ impl Service {
     /// Room for one response head; not to be kept over an await.
     pub fn head_scratch(&self) -> RefMut<'_, Vec<u8>> {
         self.head.borrow_mut()
+    }
+
+    /// Counts a TLS handshake that is complete.
+    pub fn count_tls(&self, socket: &TlsSocket) {
+        self.metrics.tls_handshakes.inc();
+        if socket.is_resumed() {
+            self.metrics.tls_resumed.inc();
+        }
     }
 
     /// True while the server ends.

@@ -10,7 +10,10 @@ use std::{
     net::{Shutdown, SocketAddr},
     os::fd::{AsFd, OwnedFd},
     task::{Context, Poll},
+    time::Duration,
 };
+
+use socket2::TcpKeepalive;
 
 use super::{Deadline, Shard, poll::Registration, slab::Direction};
 use crate::limits::{GATHER_SLICES_MAX, TURN_BYTES_MAX};
@@ -236,6 +239,25 @@ impl Socket {
     /// EOPNOTSUPP when the socket is not TCP.
     pub fn nodelay(&self) -> io::Result<()> {
         self.socket.set_tcp_nodelay(true)
+    }
+
+    /// Has TCP ask a silent peer's host every so many seconds whether it is there.
+    ///
+    /// # Errors
+    /// EOPNOTSUPP when the socket is not TCP.
+    pub fn keep_alive(&self, every_s: u32) -> io::Result<()> {
+        let every = Duration::from_secs(every_s.into());
+        self.socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(every).with_interval(every))
+    }
+
+    /// How long the peer's host may leave unacknowledged what it was sent or asked, before the socket fails with
+    /// ETIMEDOUT; `None` is the kernel's own quarter of an hour. A peer that acknowledges and does not read
+    /// counts as well.
+    ///
+    /// # Errors
+    /// EOPNOTSUPP when the socket is not TCP.
+    pub fn set_unacknowledged_max(&self, ms: Option<u32>) -> io::Result<()> {
+        self.socket.set_tcp_user_timeout(ms.map(|ms| Duration::from_millis(ms.into())))
     }
 
     /// Ends one or both directions; what was sent still arrives.

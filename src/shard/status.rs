@@ -10,7 +10,7 @@ pub fn of(here: &mut HomeHere) -> Status {
     if let Some(publisher) = &mut here.publisher {
         details.publisher_address = Some(publisher.address.clone());
         details.encoder = (!publisher.encoder.is_empty()).then(|| publisher.encoder.clone());
-        let received = publisher.socket.received_bytes();
+        let received = publisher.transport.socket().received_bytes();
         let bytes = received.saturating_sub(publisher.bytes_before);
         details.bitrate_bits = bytes * 8 * 1_000_000 / STATUS_EVERY_US;
         publisher.bytes_before = received;

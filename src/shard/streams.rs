@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::audience::{self, Audience, Seen, SeenBoard};
 use super::books::StreamBooks;
 use super::landings::Landings;
-use super::{Parked, Shard, Socket};
+use super::{Parked, Shard, Transport};
 use crate::api::StreamDetails;
 use crate::hls::RenditionId;
 use crate::limits::RENDITIONS_MAX;
@@ -146,7 +146,7 @@ pub struct PublisherHere {
     /// Its name at the home.
     pub id: PublisherId,
     /// Its deadline is what wakes and ends it.
-    pub socket: Rc<Socket>,
+    pub transport: Rc<Transport>,
     /// Why it was ended, for its log line.
     pub ended: Rc<Cell<Option<EndedBy>>>,
     /// Its address, without the port.
@@ -187,7 +187,7 @@ impl PublisherHere {
     pub fn end(&self, by: EndedBy) {
         self.ended.set(Some(by));
         // Not shut down: what it still sends is to be read, or its last words would be lost by a reset.
-        self.socket.set_deadline(0);
+        self.transport.socket().set_deadline(0);
     }
 }
 

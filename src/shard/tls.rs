@@ -7,7 +7,9 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::mem::ManuallyDrop;
 use std::net::Shutdown;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -15,8 +17,8 @@ use std::task::{Context, Poll, ready};
 use rustls::server::UnbufferedServerConnection;
 use rustls::{HandshakeKind, ServerConfig};
 
-use super::Socket;
 use super::tls_session::{Outgoing, Session};
+use super::{Shard, Socket};
 use crate::limits::{TLS_SEND_BYTES_MAX, TLS_SLOW_SEND_BYTES_MAX, TURN_BYTES_MAX};
 
 /// A connection under TLS, after its handshake. Reads and writes as a [`Socket`] does.
@@ -31,6 +33,12 @@ pub struct TlsSocket {
 pub struct TlsBuffers {
     plain: RefCell<Vec<u8>>,
     cipher: RefCell<Outgoing>,
+}
+
+/// A connection between two shards: with all of TLS that is not the shard's.
+pub(super) struct Moving {
+    descriptor: OwnedFd,
+    state: Box<State>,
 }
 
 struct State {
@@ -55,6 +63,19 @@ impl TlsSocket {
         config: Arc<ServerConfig>,
         buffers: Rc<TlsBuffers>,
     ) -> io::Result<Self> {
+        Self::accept_after(socket, config, buffers, &mut []).await
+    }
+
+    /// As [`Self::accept`], for a socket of which `received` was read already.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn accept_after(
+        socket: Socket,
+        config: Arc<ServerConfig>,
+        buffers: Rc<TlsBuffers>,
+        received: &mut [u8],
+    ) -> io::Result<Self> {
         let connection = UnbufferedServerConnection::new(config).map_err(io::Error::other)?;
         let state = State {
             session: Session::new(connection),
@@ -64,19 +85,54 @@ impl TlsSocket {
             has_ended: false,
         };
         let stream = Self { socket, buffers, state: RefCell::new(state) };
+        if !received.is_empty() {
+            stream.shake(received)?;
+        }
         while stream.state.borrow().session.is_handshaking() {
-            let mut step = Some(|bytes: &mut [u8]| match bytes {
-                [] => Err(io::ErrorKind::UnexpectedEof.into()),
-                bytes => stream.decrypt(bytes),
-            });
-            let received = poll_fn(|context| stream.socket.poll_recv_in_place(context, &mut step)).await?;
-            received?;
-            stream.state.borrow_mut().early.extend_from_slice(&stream.buffers.plain.borrow());
             while stream.unsent_bytes() > 0 {
                 poll_fn(|context| stream.poll_send(context, &[])).await?;
             }
+            let mut step = Some(|bytes: &mut [u8]| match bytes {
+                [] => Err(io::ErrorKind::UnexpectedEof.into()),
+                bytes => stream.shake(bytes),
+            });
+            poll_fn(|context| stream.socket.poll_recv_in_place(context, &mut step)).await??;
+        }
+        while stream.unsent_bytes() > 0 {
+            poll_fn(|context| stream.poll_send(context, &[])).await?;
         }
         Ok(stream)
+    }
+
+    fn shake(&self, received: &mut [u8]) -> io::Result<()> {
+        self.decrypt(received)?;
+        self.state.borrow_mut().early.extend_from_slice(&self.buffers.plain.borrow());
+        Ok(())
+    }
+
+    /// Takes the connection off this shard, to be put on another with [`Self::settle`]. The socket's deadline
+    /// is left behind.
+    pub(super) fn into_moving(self) -> Moving {
+        let left = ManuallyDrop::new(self);
+        // SAFETY: `left` is never dropped, and each of its fields is read exactly once.
+        let (socket, buffers, state) = unsafe {
+            (
+                std::ptr::read(&raw const left.socket),
+                std::ptr::read(&raw const left.buffers),
+                std::ptr::read(&raw const left.state),
+            )
+        };
+        drop(buffers);
+        Moving { descriptor: socket.into_fd(), state: Box::new(state.into_inner()) }
+    }
+
+    /// Goes on with a connection on this shard.
+    ///
+    /// # Errors
+    /// As [`Socket::from_fd`].
+    pub(super) fn settle(moving: Moving, shard: &Shard, buffers: Rc<TlsBuffers>) -> io::Result<Self> {
+        let Moving { descriptor, state } = moving;
+        Ok(Self { socket: Socket::from_fd(shard, descriptor)?, buffers, state: RefCell::new(*state) })
     }
 
     /// The socket under it: its deadline, and when a read is worth trying.

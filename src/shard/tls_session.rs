@@ -308,26 +308,78 @@ fn invalid(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::E
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustls::ServerConfig;
-    use rustls::pki_types::{PrivateKeyDer, pem::PemObject as _};
+    use rustls::pki_types::{PrivateKeyDer, ServerName, pem::PemObject as _};
+    use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig};
     use std::sync::Arc;
 
-    fn session() -> Session {
+    fn configs() -> (Arc<ServerConfig>, Arc<ClientConfig>) {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let key = PrivateKeyDer::from_pem_slice(made.signing_key.serialize_pem().as_bytes()).unwrap();
-        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        let mut roots = RootCertStore::empty();
+        roots.add(made.cert.der().clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
             .with_single_cert(vec![made.cert.der().clone()], key)
             .unwrap();
-        Session::new(UnbufferedServerConnection::new(Arc::new(config)).unwrap())
+        let client = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        (Arc::new(server), Arc::new(client))
+    }
+
+    fn session(config: &Arc<ServerConfig>) -> Session {
+        Session::new(UnbufferedServerConnection::new(Arc::clone(config)).unwrap())
+    }
+
+    #[test]
+    fn a_connection_may_move_to_another_core() {
+        fn movable<T: Send + 'static>() {}
+        movable::<Session>();
+    }
+
+    /// The first record of a client, in two pieces, and behind it the whole handshake and some bytes.
+    #[test]
+    fn a_hello_cut_anywhere_shakes_hands() {
+        let (server, client) = configs();
+        let mut split = 1;
+        loop {
+            let name = ServerName::try_from("localhost").unwrap();
+            let mut peer = ClientConnection::new(Arc::clone(&client), name).unwrap();
+            let mut session = session(&server);
+            let (mut plain, mut out, mut hello) = (Vec::new(), Outgoing::default(), Vec::new());
+            peer.write_tls(&mut hello).unwrap();
+            if split == hello.len() {
+                break;
+            }
+            let (before, after) = hello.split_at_mut(split);
+            session.decrypt(before, &mut plain, &mut out).unwrap();
+            assert!(out.as_slice().is_empty(), "{split}");
+            session.decrypt(after, &mut plain, &mut out).unwrap();
+            peer.read_tls(&mut out.as_slice()).unwrap();
+            peer.process_new_packets().unwrap();
+            assert!(!peer.is_handshaking(), "{split}");
+            std::io::Write::write_all(&mut peer.writer(), b"C0").unwrap();
+            let mut finished = Vec::new();
+            while peer.wants_write() {
+                peer.write_tls(&mut finished).unwrap();
+            }
+            out.clear();
+            session.decrypt(&mut finished, &mut plain, &mut out).unwrap();
+            assert!(!session.is_handshaking() && plain == b"C0", "{split}");
+            split += 1;
+        }
+        assert!(split > 100, "a hello of {split} bytes");
     }
 
     /// rustls counts the half message of the first record, and would look behind it in what comes after the error.
     #[test]
     fn after_an_error_nothing_is_read_or_written() {
-        let (mut session, mut plain, mut out) = (session(), Vec::new(), Outgoing::default());
+        let (mut session, mut plain, mut out) = (session(&configs().0), Vec::new(), Outgoing::default());
         let begun = [22, 3, 1, 0, 3, 1, 0, 2];
         session.decrypt(&mut begun.clone(), &mut plain, &mut out).unwrap();
         assert_eq!(session.unread.len(), begun.len());

@@ -1,12 +1,14 @@
-//! A viewer's connection, plain or under TLS.
+//! A connection, plain or under TLS.
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::Socket;
-use super::tls::TlsSocket;
+use super::tls::{self, TlsBuffers, TlsSocket};
+use super::{Shard, Socket};
 use crate::limits::{HTTP_CLOSE_US, HTTP_PIPELINED_BYTES_MAX};
 
 /// Bytes in, bytes out; what [`Socket`] says of its calls holds for these.
@@ -17,7 +19,44 @@ pub enum Transport {
     Tls(Box<TlsSocket>),
 }
 
+/// A connection on its way to another shard: out of the epoll set that it was in.
+pub struct Moving(Way);
+
+enum Way {
+    Plain(OwnedFd),
+    Tls(tls::Moving),
+}
+
+impl Moving {
+    /// Goes on with the connection on this shard.
+    ///
+    /// # Errors
+    /// As [`Socket::from_fd`].
+    pub fn settle(self, shard: &Shard, buffers: &Rc<TlsBuffers>) -> io::Result<Transport> {
+        Ok(match self.0 {
+            Way::Plain(descriptor) => Transport::Plain(Socket::from_fd(shard, descriptor)?),
+            Way::Tls(moving) => {
+                Transport::Tls(Box::new(TlsSocket::settle(moving, shard, Rc::clone(buffers))?))
+            }
+        })
+    }
+}
+
 impl Transport {
+    /// Takes the connection off this shard, with what was received of it and what it has still to send. The
+    /// deadline is left behind.
+    pub fn into_moving(self) -> Moving {
+        Moving(match self {
+            Self::Plain(socket) => Way::Plain(socket.into_fd()),
+            Self::Tls(tls) => Way::Tls(tls.into_moving()),
+        })
+    }
+
+    /// True under TLS.
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
     /// The socket under it: its deadline, and when a read is worth trying.
     pub fn socket(&self) -> &Socket {
         match self {

@@ -109,6 +109,38 @@ fn a_publisher_that_sends_no_media_is_ended() {
     }
 }
 
+/// A host that is gone acknowledges nothing and sends no end. The peer's kernel is made to be so: it drops all that comes.
+#[test]
+fn a_publisher_whose_host_is_gone_is_told_from_one_that_pauses() {
+    let config = "[ingest]\nmedia_timeout_s = 60\n".to_owned();
+    for shards in [1, 2] {
+        let server = Server::start(&Options { shards, config: Some(config.clone()), ..Options::default() });
+        let mut pauses = RtmpPublisher::connect(server.rtmp(), "pauses", None).unwrap();
+        pauses.run(Duration::from_secs(1)).unwrap();
+        let mut gone = RtmpPublisher::connect(server.rtmp(), "gone", None).unwrap();
+        gone.run(Duration::from_secs(1)).unwrap();
+        // And one that owes an acknowledgement when it goes: of an answer to each 4,096 bytes (5.4.4).
+        let mut owes = RtmpPublisher::connect(server.rtmp(), "owes", None).unwrap();
+        owes.send_raw(&[2, 0, 0, 0, 0, 0, 4, 5, 0, 0, 0, 0, 0, 0, 16, 0]).unwrap();
+        owes.run(Duration::from_secs(1)).unwrap();
+        for publisher in [&gone, &owes] {
+            let drop_all = socket2::SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, 0);
+            socket2::SockRef::from(publisher.socket()).attach_filter(&[drop_all]).unwrap();
+        }
+        let began = Instant::now();
+        owes.send_until(Duration::from_secs(2)).unwrap();
+        let ended = poll_until(Duration::from_secs(12) + NOISE, || {
+            let told = "publisher ended: its host acknowledges nothing any more";
+            (server.log().matches(told).count() == 2).then_some(())
+        });
+        assert!(ended.is_some(), "{}", server.log());
+        assert!(began.elapsed() > Duration::from_secs(5), "{:?}", began.elapsed());
+        assert_eq!(server.metric("rapidrtmp_rtmp_errors_total", "reason=\"timeout\""), Some(2.0));
+        assert_eq!(server.metric("rapidrtmp_active_publishers", ""), Some(1.0));
+        pauses.run(Duration::from_secs(1)).unwrap();
+    }
+}
+
 /// A command message on chunk stream 3, in one chunk of at most 128 bytes.
 fn command(name: &str, transaction: f64, stream: u32, text: Option<&str>) -> Vec<u8> {
     let string = |text: &str| [&[2, 0, text.len() as u8], text.as_bytes()].concat();
@@ -215,6 +247,53 @@ fn a_publisher_that_returns_within_the_grace_goes_on_in_the_same_session() {
     }
 }
 
+/// A connection from one of the loopback's many addresses, of which each has its own bound.
+fn connect_from(from: [u8; 4], to: SocketAddr) -> TcpStream {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((from, 0)).into()).unwrap();
+    socket.connect(&to.into()).unwrap();
+    socket.into()
+}
+
+#[test]
+fn a_thousand_connections_that_say_nothing_keep_no_encoder_from_publishing() {
+    const SILENT_COUNT: u16 = 1000;
+    crate::support::allow_open_files(8192);
+    // Their deadlines do not help: only those who come later do.
+    let config = "[ingest]\nhandshake_timeout_s = 60\npublish_timeout_s = 120\n".to_owned();
+    for shards in [1, 2] {
+        let server = Server::start(&Options { shards, config: Some(config.clone()), ..Options::default() });
+        let silent = |number: u16| {
+            let [high, low] = (number / 15).to_be_bytes();
+            let mut socket = connect_from([127, 1, high, low], server.rtmp());
+            // Nothing, a version, half a handshake.
+            socket.write_all(&[3; 900][..[0, 1, 900][usize::from(number) % 3]]).unwrap();
+            socket
+        };
+        let _held: Vec<TcpStream> = (0..SILENT_COUNT).map(silent).collect();
+        let accepted = |count: u16| {
+            poll_until(NOISE * 2, || {
+                let accepted = server.metric("rapidrtmp_rtmp_connections_total", "")?;
+                (accepted >= f64::from(count)).then_some(())
+            })
+        };
+        assert!(accepted(SILENT_COUNT).is_some(), "all of them are let in");
+        let began = Instant::now();
+        let publishers: Vec<Running> =
+            (0..5).map(|number| Running::start(server.rtmp(), &format!("through{number}"))).collect();
+        eprintln!("{shards} shards: 5 encoders publish after {:?}", began.elapsed());
+        let made_room = || server.metric("rapidrtmp_refused_total", "reason=\"made_room\"").unwrap_or(0.0);
+        assert_eq!(made_room(), 5.0, "each took the place of one");
+        // More of them, in place of one another: who publishes has its place for good.
+        let _more: Vec<TcpStream> = (SILENT_COUNT..SILENT_COUNT + 300).map(silent).collect();
+        assert!(accepted(SILENT_COUNT + 305).is_some());
+        assert_eq!(made_room(), 305.0);
+        assert_eq!(server.metric("rapidrtmp_refused_total", "reason=\"connections_max\""), Some(0.0));
+        assert_eq!(server.metric("rapidrtmp_active_publishers", ""), Some(5.0));
+        assert!(!publishers.iter().any(Running::has_ended));
+    }
+}
+
 /// Predecessor's defect 7: one lock had all streams muxed one after the other.
 #[test]
 fn defect_7_a_hundred_publishers_are_all_live_at_once_and_all_leave() {
@@ -236,6 +315,39 @@ fn defect_7_a_hundred_publishers_are_all_live_at_once_and_all_leave() {
             (server.metric("rapidrtmp_active_publishers", "") == Some(0.0)).then_some(())
         });
         assert!(left.is_some(), "{:?} are left", server.metric("rapidrtmp_active_publishers", ""));
+    }
+}
+
+/// A file that is not sent in real time: it is held back, and not cut.
+#[test]
+fn a_publisher_far_ahead_of_its_time_is_read_in_real_time_and_one_that_floods_is_slowed() {
+    for shards in [1, 2] {
+        let server = Server::start(&Options { shards, latency: Some("ultra"), ..Options::default() });
+        let mut publisher = RtmpPublisher::connect(server.rtmp(), "file", None).unwrap();
+        // More messages than are read at once, of no content (the burst is 4,000).
+        let pings: Vec<u8> = [2, 0, 0, 0, 0, 0, 6, 4, 0, 0, 0, 0, 0, 3, 0, 0, 0, 1]
+            .into_iter()
+            .cycle()
+            .take(18 * 6000)
+            .collect();
+        publisher.send_raw(&pings).unwrap();
+        let began = Instant::now();
+        publisher.send_until(Duration::from_secs(36)).unwrap();
+        let frames = || server.metric("rapidrtmp_frames_received_total", "type=\"video\"").unwrap_or(0.0);
+        let at_once = poll_until(NOISE * 2, || (frames() >= 890.0).then_some(()));
+        assert!(at_once.is_some(), "{} frames", frames());
+        assert!(began.elapsed() > Duration::from_millis(900), "the messages took {:?}", began.elapsed());
+        let early = frames();
+        assert!(
+            early < 1070.0 || began.elapsed() > Duration::from_secs(5),
+            "{early} frames are not held back"
+        );
+        let all = poll_until(NOISE * 4, || (frames() >= 1080.0).then_some(()));
+        assert!(all.is_some(), "{} frames", frames());
+        assert!(began.elapsed() > Duration::from_secs(5), "36 s of media in {:?}", began.elapsed());
+        playable(server.http(), "file");
+        publisher.exchange().unwrap();
+        assert_eq!(server.metric("rapidrtmp_active_publishers", ""), Some(1.0));
     }
 }
 

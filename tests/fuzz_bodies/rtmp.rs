@@ -87,13 +87,20 @@ pub fn session(data: &[u8]) {
     let mut session =
         ServerSession::new(ServerConfig::default(), [1; HANDSHAKE_RANDOM_BYTES], Now::default());
     let mut open = [None; 2];
-    for (index, piece) in [&HANDSHAKE[..]].into_iter().chain(data.chunks(509)).enumerate() {
-        let now = Now { monotonic_us: index as u64 * 1000, unix_us: 0 };
+    let mut now = Now::default();
+    for piece in [&HANDSHAKE[..]].into_iter().chain(data.chunks(509)) {
+        now.monotonic_us += 1000;
         let mut input = piece;
         loop {
             let event = match session.poll(&mut input, now) {
                 Ok(Some(event)) => event,
-                Ok(None) => break,
+                Ok(None) => match session.rest_until_us() {
+                    Some(until_us) => {
+                        now.monotonic_us = until_us;
+                        continue;
+                    }
+                    None => break,
+                },
                 Err(_) => return,
             };
             match event {

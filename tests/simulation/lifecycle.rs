@@ -431,6 +431,46 @@ fn the_token_that_started_a_session_resumes_it_until_its_end_and_no_other_does()
     assert_eq!(resumes(&simulation), [false, false], "open");
 }
 
+/// A publisher whose pictures change their size every few seconds, or whose time leaps every second.
+#[test]
+fn a_publisher_that_turns_again_and_again_is_ended_and_its_stream_is_in_order() {
+    for (name, round_s, leap_ms, expected) in [
+        ("changes", 4, 0, "more than 10 changes of parameters or tracks in a minute"),
+        ("leaps", 1, 500_000, "more than 30 leaps of timestamps in a minute"),
+    ] {
+        let mut simulation = Simulation::new(HomeSettings { gop_ms: Some(1000), ..settings() });
+        let id = simulation.attach();
+        let began_us = simulation.now.monotonic_us;
+        let rounds = (0..40_u32).flat_map(|round| {
+            let changes = leap_ms == 0;
+            let encoder = Encoder {
+                first_ms: round * (round_s * 1000 + leap_ms),
+                width_mbs: if changes { 20 + round % 2 } else { 20 },
+                ..Encoder::default()
+            };
+            let mut messages = encoder.messages(round_s);
+            messages.retain(|message| round == 0 || changes || message.body[1] != 0);
+            messages.into_iter().map(move |message| (round * round_s, message))
+        });
+        let mut ended = None;
+        for (second, message) in rounds {
+            simulation.advance_to(began_us + u64::from(second) * 1_000_000 + message.at_us);
+            if let Err(error) = simulation.send(id, &message) {
+                ended = Some((second, error.to_string()));
+                break;
+            }
+        }
+        let (second, error) = ended.unwrap_or_else(|| panic!("{name}: it goes on"));
+        assert_eq!(error, expected, "{name}: after {second} s");
+        assert!((30..70).contains(&second), "{name}: after {second} s");
+        simulation.detach(id, Departure::Lost);
+        // Who comes next, and is steady, is played.
+        let next = simulation.publish(&Encoder::default(), 10);
+        simulation.detach(next, Departure::Unpublished);
+        simulation.viewer.assert_faultless(name);
+    }
+}
+
 /// While media comes in time nothing else calls the home, for hours.
 #[test]
 fn memory_of_retired_media_comes_back_while_a_stream_goes_on_and_when_it_has_ended() {

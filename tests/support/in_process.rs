@@ -62,7 +62,7 @@ impl InProcess {
             public_url: format!("rtmp://{rtmp_address}"),
             draining: AtomicBool::new(false),
             log_lines_dropped: Arc::default(),
-            tls: Some(certificates.server_config(config.http.http2).expect("TLS starts")),
+            tls: Some(certificates.server_configs(config.http.http2).expect("TLS starts")),
             connections: Connections::default(),
             streams_count: AtomicUsize::new(0),
             faults,

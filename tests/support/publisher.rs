@@ -19,6 +19,8 @@ pub struct Source {
     pub video: bool,
     pub audio: bool,
     pub audio_rate_hz: u32,
+    /// `-re`; a file is written as fast as it can be.
+    pub real_time: bool,
     /// Ends by itself after this much media.
     pub seconds: Option<f64>,
     /// Output options before the URL.
@@ -36,6 +38,7 @@ impl Default for Source {
             video: true,
             audio: true,
             audio_rate_hz: 48_000,
+            real_time: true,
             seconds: None,
             extra: Vec::new(),
         }
@@ -43,9 +46,9 @@ impl Default for Source {
 }
 
 impl Source {
-    /// Publishes to an `rtmp://` URL in real time, or writes a file as fast as it can.
+    /// Publishes to an `rtmp://` or `rtmps://` URL, or writes a file.
     pub fn publish(&self, url: &str) -> Publisher {
-        let pace: &[&str] = if url.starts_with("rtmp") { &["-re"] } else { &[] };
+        let pace: &[&str] = if url.starts_with("rtmp") && self.real_time { &["-re"] } else { &[] };
         let mut command = Command::new(&self.program);
         command.args(["-hide_banner", "-nostats", "-loglevel", "warning"]);
         if self.video {

@@ -4,8 +4,10 @@
 // Each test uses a part of this.
 #![allow(dead_code)]
 
+use crate::support::tls::{TlsSocket, connect};
 use rapidrtmp::media::TrackKind;
 use rapidrtmp::rtmp::{ClientConfig, ClientError, ClientEvent, ClientSession, HANDSHAKE_RANDOM_BYTES};
+use rustls::ClientConfig as TlsConfig;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -58,9 +60,49 @@ impl From<ClientError> for Failure {
     }
 }
 
+/// Bytes both ways.
+enum Wire {
+    Plain(TcpStream),
+    Tls(Box<TlsSocket>),
+}
+
+impl Wire {
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(tls) => &tls.sock,
+        }
+    }
+}
+
+impl Read for Wire {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => socket.read(into),
+            Self::Tls(tls) => tls.read(into),
+        }
+    }
+}
+
+impl Write for Wire {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => socket.write(bytes),
+            Self::Tls(tls) => tls.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(socket) => socket.flush(),
+            Self::Tls(tls) => tls.flush(),
+        }
+    }
+}
+
 /// A connection on which the server has accepted the publish.
 pub struct RtmpPublisher {
-    socket: TcpStream,
+    wire: Wire,
     session: ClientSession,
     /// Bytes of each coded picture.
     pub picture_bytes: usize,
@@ -71,7 +113,23 @@ pub struct RtmpPublisher {
 impl RtmpPublisher {
     /// Publishes `live/KEY`; waits for the server's word as long as it takes, up to 15 s.
     pub fn connect(address: SocketAddr, key: &str, token: Option<&str>) -> Result<Self, Failure> {
-        let mut publisher = Self::ask(address, key, token)?;
+        Self::ask(address, key, token)?.until_accepted()
+    }
+
+    /// The same over TLS, to `localhost`.
+    pub fn connect_tls(address: SocketAddr, key: &str, tls: &Arc<TlsConfig>) -> Result<Self, Failure> {
+        let wire = Wire::Tls(Box::new(connect(address, "localhost", tls)?));
+        Self::over(wire, address, key, None)?.until_accepted()
+    }
+
+    /// The same over a TLS connection that is there.
+    pub fn over_tls(tls: TlsSocket, key: &str) -> Result<Self, Failure> {
+        let address = tls.sock.peer_addr()?;
+        Self::over(Wire::Tls(Box::new(tls)), address, key, None)?.until_accepted()
+    }
+
+    fn until_accepted(self) -> Result<Self, Failure> {
+        let mut publisher = self;
         let end = Instant::now() + Duration::from_secs(15);
         while !publisher.session.is_publishing() {
             publisher.exchange()?;
@@ -84,20 +142,24 @@ impl RtmpPublisher {
 
     /// A connection that has sent nothing yet.
     pub fn ask(address: SocketAddr, key: &str, token: Option<&str>) -> Result<Self, Failure> {
-        let socket = TcpStream::connect(address)?;
+        Self::over(Wire::Plain(TcpStream::connect(address)?), address, key, token)
+    }
+
+    fn over(wire: Wire, address: SocketAddr, key: &str, token: Option<&str>) -> Result<Self, Failure> {
+        let socket = wire.socket();
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(READ_EVERY))?;
         socket.set_write_timeout(Some(Duration::from_secs(10)))?;
         let config = ClientConfig::new(&address.to_string(), "live", key, token);
         let session = ClientSession::new(config, [7; HANDSHAKE_RANDOM_BYTES]);
-        Ok(Self { socket, session, picture_bytes: 1200, pictures: 0, sounds: 0 })
+        Ok(Self { wire, session, picture_bytes: 1200, pictures: 0, sounds: 0 })
     }
 
     /// Goes on with the opening for as long as the server has something to say.
     pub fn exchange(&mut self) -> Result<(), Failure> {
         self.flush()?;
         let mut received = [0; 4096];
-        let count = match self.socket.read(&mut received) {
+        let count = match self.wire.read(&mut received) {
             Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
             Ok(count) => count,
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
@@ -153,7 +215,7 @@ impl RtmpPublisher {
 
     /// Sends bytes that are no RTMP.
     pub fn send_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.socket.write_all(bytes)
+        self.wire.write_all(bytes)
     }
 
     /// FCUnpublish and deleteStream, as OBS does when its user stops.
@@ -164,7 +226,7 @@ impl RtmpPublisher {
 
     /// Ends the connection by a reset: a host that crashed, a cable that was pulled.
     pub fn reset(self) {
-        let linger = socket2::SockRef::from(&self.socket).set_linger(Some(Duration::ZERO));
+        let linger = socket2::SockRef::from(self.wire.socket()).set_linger(Some(Duration::ZERO));
         linger.expect("a reset at close");
     }
 
@@ -181,7 +243,7 @@ impl RtmpPublisher {
 
     /// The connection itself, for a test that does not read or write as it should.
     pub fn socket(&self) -> &TcpStream {
-        &self.socket
+        self.wire.socket()
     }
 
     fn write(&mut self, kind: TrackKind, at_ms: u64, pieces: &[&[u8]]) -> Result<(), Failure> {
@@ -192,7 +254,7 @@ impl RtmpPublisher {
     fn flush(&mut self) -> Result<(), Failure> {
         let output = self.session.output();
         let count = output.len();
-        self.socket.write_all(output)?;
+        self.wire.write_all(output)?;
         self.session.output_written(count);
         Ok(())
     }

@@ -103,6 +103,11 @@ impl Server {
         format!("rtmp://{}/live/{key}", self.rtmp)
     }
 
+    /// `rtmps://localhost:PORT/live/KEY`.
+    pub fn publish_url_tls(&self, key: &str) -> String {
+        format!("rtmps://localhost:{}/live/{key}", self.rtmp.port())
+    }
+
     /// A new connection to the HTTP port.
     pub fn client(&self) -> Client {
         Client::connect(self.http).expect("the server accepts a connection")

@@ -1,4 +1,4 @@
-//! HTTPS over real sockets, with one shard and with two: the same answers as without TLS, certificates by
+//! HTTPS and RTMPS over real sockets, with one shard and with two: the same answers as without TLS, certificates by
 //! name and renewed, resumption, and peers that do what they should not.
 
 #[path = "../support/rtmp_publisher.rs"]
@@ -8,6 +8,7 @@ mod support;
 
 mod certificates;
 mod peers;
+mod publishers;
 mod viewers;
 
 use rtmp_publisher::Running;

@@ -201,8 +201,8 @@ pub enum SessionError {
         /// Where the second one begins.
         chunk_stream: u32,
     },
-    /// Too many messages.
-    #[error("more than {RTMP_MESSAGES_PER_S_MAX} messages a second")]
+    /// Too many messages, for too long.
+    #[error("more than {RTMP_MESSAGES_PER_S_MAX} messages a second, however slowly they were read")]
     TooManyMessages,
     /// Too many commands.
     #[error("more than {RTMP_COMMANDS_PER_S_MAX} commands a second")]

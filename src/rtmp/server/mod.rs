@@ -1,7 +1,7 @@
 //! One publisher's connection, from its first byte to its last, without a socket.
 //!
-//! Input is consumed to its end at each poll, so a caller keeps no leftovers; the session is plain owned data
-//! and may move to another core between two polls. It never waits for answers: OBS gives none once it sends.
+//! Input is consumed to its end at each poll, unless the session rests from who sends too fast: then nothing is to be
+//! read for a moment. The session is plain owned data and may move to another core between two polls. It never waits for answers: OBS gives none once it sends.
 
 mod commands;
 mod event;
@@ -19,10 +19,11 @@ use super::chunk::{ChunkEvent, ChunkReader, Fragment};
 use super::handshake::{HANDSHAKE_RANDOM_BYTES, ServerHandshake};
 use super::message::{MessageHeader, message_type};
 use super::output::{Output, user_control};
+use super::pace::Pace;
 use super::rate::Rate;
 use crate::limits::{
     RTMP_ACK_WINDOW_BYTES, RTMP_ACK_WINDOW_BYTES_MIN, RTMP_COMMANDS_PER_S_MAX, RTMP_CONNECT_TIMEOUT_MS,
-    RTMP_MESSAGES_BURST_MAX, RTMP_MESSAGES_PER_S_MAX, RTMP_OUTPUT_BYTES_MAX,
+    RTMP_OUTPUT_BYTES_MAX,
 };
 use crate::media::{Now, TrackKind};
 use crate::wire::Reader;
@@ -54,9 +55,9 @@ pub struct ServerSession {
     acknowledged_bytes: u64,
     ack_window_bytes: u32,
     peer_bandwidth_bytes: u32,
-    messages: Rate,
+    pace: Pace,
     commands: Rate,
-    /// Empty unless they are to be noted; `messages` bounds them.
+    /// Empty unless they are to be noted; `pace` bounds them.
     noted: Vec<MessageHeader>,
 }
 
@@ -102,19 +103,22 @@ impl ServerSession {
             acknowledged_bytes: 0,
             ack_window_bytes: RTMP_ACK_WINDOW_BYTES,
             peer_bandwidth_bytes: 0,
-            messages: Rate::new(RTMP_MESSAGES_PER_S_MAX, RTMP_MESSAGES_BURST_MAX, now),
+            pace: Pace::new(now),
             commands: Rate::new(RTMP_COMMANDS_PER_S_MAX, RTMP_COMMANDS_PER_S_MAX, now),
             noted: Vec::new(),
         }
     }
 
-    /// Consumes `input` until there is an event; `None` when all of it is consumed. Nothing of it needs to be
-    /// kept: to be called again with the rest after an event, and with new bytes after `None`.
+    /// Consumes `input` until there is an event; `None` when all of it is consumed, or when the session rests
+    /// ([`ServerSession::rest_until_us`]). To be called again with what is left of it, and then with new bytes.
     ///
     /// # Errors
     /// [`SessionError`]: send what [`ServerSession::output`] holds, if the socket takes it, and close.
     pub fn poll<'a>(&mut self, input: &mut &'a [u8], now: Now) -> Result<Option<Event<'a>>, SessionError> {
         loop {
+            if !self.pace.resume(now).ok_or(SessionError::TooManyMessages)? {
+                return Ok(None);
+            }
             let before = input.len();
             let progress = self.step(input, now);
             self.received_bytes += (before - input.len()) as u64;
@@ -152,6 +156,12 @@ impl ServerSession {
     /// while a decision is ours.
     pub fn deadline_us(&self) -> Option<u64> {
         self.deadline_us
+    }
+
+    /// Monotonic microseconds until which nothing is to be read, since the peer sends too fast: at most a second
+    /// away. It is held back by its own socket.
+    pub fn rest_until_us(&self) -> Option<u64> {
+        self.pace.rest_until_us()
     }
 
     /// What the session waits for.
@@ -217,8 +227,8 @@ impl ServerSession {
         fragment: Fragment<'a>,
         now: Now,
     ) -> Result<Option<Event<'a>>, SessionError> {
-        if fragment.first && !self.messages.take(now) {
-            return Err(SessionError::TooManyMessages);
+        if fragment.first {
+            self.pace.message(now);
         }
         if fragment.first && self.config.note_messages {
             self.noted.push(fragment.header);
@@ -284,13 +294,17 @@ impl ServerSession {
             Phase::Publish if self.connection.unpublished => return Ok(None),
             _ => return Err(SessionError::MediaBeforePublish { kind }),
         }
-        let open = self.open_media(kind);
+        let open = match kind {
+            TrackKind::Audio => &mut self.open_audio,
+            TrackKind::Video => &mut self.open_video,
+        };
         if fragment.first {
             // The receiver appends fragments in place, so two open messages of a kind would mix; and no
             // encoder sends them so: their order in time would be anyone's guess.
             if let Some(open) = *open {
                 return Err(SessionError::ParallelMedia { kind, open, chunk_stream });
             }
+            self.pace.media(kind, fragment.timestamp_ms, now);
         } else if *open != Some(chunk_stream) {
             // The rest of a message whose beginning went with an earlier publish.
             return Ok(None);

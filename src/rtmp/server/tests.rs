@@ -1,5 +1,7 @@
 use super::*;
-use crate::limits::{RTMP_AUDIO_BYTES_MAX, RTMP_FIRST_MEDIA_TIMEOUT_MS, RTMP_MEDIA_TIMEOUT_MS};
+use crate::limits::{
+    RTMP_AUDIO_BYTES_MAX, RTMP_FIRST_MEDIA_TIMEOUT_MS, RTMP_MEDIA_TIMEOUT_MS, RTMP_MESSAGES_BURST_MAX,
+};
 use crate::rtmp::amf::{AmfError, AmfWriter, Value, read_values};
 use crate::rtmp::chunk::{ChunkError, ChunkWriter};
 use crate::rtmp::{ClientConfig, ClientError, ClientEvent, ClientSession, StreamMetadata, TargetError};
@@ -92,7 +94,12 @@ impl Client {
         let bytes = std::mem::take(&mut self.bytes);
         let mut input = bytes.as_slice();
         let mut events = Vec::new();
-        while let Some(event) = self.session.poll(&mut input, self.now)? {
+        loop {
+            let Some(event) = self.session.poll(&mut input, self.now)? else {
+                let Some(until_us) = self.session.rest_until_us() else { break };
+                self.now.monotonic_us = until_us;
+                continue;
+            };
             events.push(match event {
                 Event::PublishRequested(request) => {
                     format!(
@@ -533,11 +540,16 @@ fn floods_end_the_session() {
     }
     assert_eq!(client.run(), Err(SessionError::TooManyCommands));
 
+    // Messages that are read no faster than allowed all the while, and still come.
     let mut client = Client::publishing();
-    for _ in 0..RTMP_MESSAGES_BURST_MAX + 1 {
-        client.message(4, message_type::AUDIO, 1, &[]);
-    }
-    assert_eq!(client.run(), Err(SessionError::TooManyMessages));
+    let error = loop {
+        client.message(4, message_type::USER_CONTROL, 0, &[0, 3, 0, 0, 0, 1, 0, 0, 1, 0]);
+        if let Err(error) = client.run() {
+            break error;
+        }
+    };
+    assert_eq!(error, SessionError::TooManyMessages);
+    assert!(client.now.monotonic_us > 25_000_000, "after {}", client.now.monotonic_us);
 
     let mut client = Client::connected();
     for _ in 0..9 {
@@ -557,6 +569,29 @@ fn floods_end_the_session() {
         assert!(client.session.output().len() <= RTMP_OUTPUT_BYTES_MAX + 100);
     }
     assert!(matches!(result, Err(SessionError::OutputFull { .. })));
+}
+
+#[test]
+fn a_session_rests_in_the_middle_of_its_input_and_goes_on_where_it_was() {
+    let mut client = Client::publishing();
+    let count = u64::from(RTMP_MESSAGES_BURST_MAX) + 1000;
+    for _ in 0..count {
+        client.message(4, message_type::AUDIO, 1, &[7]);
+    }
+    let bytes = std::mem::take(&mut client.bytes);
+    let (mut input, mut now, mut media) = (bytes.as_slice(), at(0), 0);
+    loop {
+        while client.session.poll(&mut input, now).unwrap().is_some() {
+            media += 1;
+        }
+        let Some(until_us) = client.session.rest_until_us() else { break };
+        assert!(media <= u64::from(RTMP_MESSAGES_BURST_MAX) + now.monotonic_us * 2 / 1000, "{media}");
+        let left = input.len();
+        assert!(client.session.poll(&mut input, now).unwrap().is_none() && input.len() == left);
+        now.monotonic_us = until_us;
+    }
+    assert!(input.is_empty() && media == count, "{media}");
+    assert!((400_000..600_000).contains(&now.monotonic_us), "{}", now.monotonic_us);
 }
 
 #[test]

@@ -285,7 +285,7 @@ impl HomeFailure {
     /// As the metrics have it.
     pub fn because(&self) -> EndedBecause {
         match self {
-            Self::Home(HomeError::RetainedBytes { .. }) => EndedBecause::Bound,
+            Self::Home(HomeError::RetainedBytes { .. } | HomeError::Turns(_)) => EndedBecause::Bound,
             Self::Panicked => EndedBecause::Panic,
             Self::Home(_) | Self::NotHere => EndedBecause::Protocol,
         }
