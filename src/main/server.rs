@@ -22,8 +22,8 @@ use rapidrtmp::shard::admission::Connections;
 use rapidrtmp::shard::serve::{Running, ServeOptions};
 use rapidrtmp::shard::service::Setup;
 use rapidrtmp::shard::{
-    self, BoundListener, Certificates, PlacementError, Plan, PreflightError, ServerConfigs, ShardEnded,
-    StartError, TlsError, preflight,
+    self, BoundListener, Certificates, PlacementError, Plan, PreflightError, ServedFile, ServerConfigs,
+    ShardEnded, StartError, TlsError, preflight,
 };
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -202,7 +202,7 @@ pub fn serve(flags: &ServeFlags) -> Result<(), Failure> {
         // Lives as long as the process, and stands in every page's head.
         page_policy: Box::leak(content_security_policy(&player).into_boxed_str()),
         player,
-        player_file,
+        player_file: player_file.map(ServedFile::new),
         rtmp_port: rtmp_address.port(),
         public_url: public_url.clone(),
         draining: AtomicBool::new(false),

@@ -1,7 +1,10 @@
 //! Pages, assets and the JSON interface: what is not media.
 
+use std::hash::Hasher;
 use std::rc::Rc;
 use std::sync::Arc;
+
+use bytes::Bytes;
 
 use super::service::Service;
 use super::streams::Shared;
@@ -32,6 +35,23 @@ pub struct CallHere {
     pub body_bytes: usize,
     /// Its sender waits for leave to send the body.
     pub expects_continue: bool,
+}
+
+/// A file that is served from memory. It is hashed once: half a megabyte for each HEAD of forty bytes would be
+/// a way to keep a shard from its sockets.
+#[derive(Debug, Clone)]
+pub struct ServedFile {
+    bytes: Bytes,
+    etag: ETag,
+}
+
+impl ServedFile {
+    /// Of its content.
+    pub fn new(bytes: Bytes) -> Self {
+        let mut hasher = std::hash::DefaultHasher::new();
+        hasher.write(&bytes);
+        Self { bytes, etag: ETag(hasher.finish()) }
+    }
 }
 
 /// Finds the page, asset or call.
@@ -81,11 +101,11 @@ fn page(service: &Service, path: &str) -> Option<Response> {
         return Some(html(service, pages::watch_html(&name, &service.setup.player)));
     }
     if path == HLS_JS_PATH {
-        let file = service.setup.player_file.clone()?;
-        return Some(asset(content_type::JAVASCRIPT, file));
+        let file = service.setup.player_file.as_ref()?;
+        return Some(asset(content_type::JAVASCRIPT, file.clone()));
     }
     let found = pages::asset(path)?;
-    Some(asset(found.content_type, found.bytes.into()))
+    Some(asset(found.content_type, ServedFile::new(found.bytes.into())))
 }
 
 fn html(service: &Service, text: String) -> Response {
@@ -95,12 +115,9 @@ fn html(service: &Service, text: String) -> Response {
     }
 }
 
-fn asset(content_type: &'static str, bytes: bytes::Bytes) -> Response {
-    use std::hash::Hasher;
-    let mut hasher = std::hash::DefaultHasher::new();
-    hasher.write(&bytes);
-    let etag = Some(ETag(hasher.finish()));
-    Response { etag, ..Response::ok(content_type, Cache::Immutable(ASSET_MAX_AGE_S), Body::One(bytes)) }
+fn asset(content_type: &'static str, file: ServedFile) -> Response {
+    let cache = Cache::Immutable(ASSET_MAX_AGE_S);
+    Response { etag: Some(file.etag), ..Response::ok(content_type, cache, Body::One(file.bytes)) }
 }
 
 /// Performs a call.

@@ -40,7 +40,7 @@ mod tls_session;
 pub mod transport;
 pub mod viewer;
 
-pub use calls::publish_url;
+pub use calls::{ServedFile, publish_url};
 pub use certificates::{Certificates, ServerConfig, ServerConfigs, TlsError};
 pub use deadline::Deadline;
 pub use listener::{BoundListener, Listener, bind, bind_all};

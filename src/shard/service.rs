@@ -13,10 +13,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use bytes::Bytes;
-
 use super::admission::Connections;
 use super::books::ShardBooks;
+use super::calls::ServedFile;
 use super::certificates::ServerConfigs;
 use super::fault::{FaultAt, FaultHook};
 use super::handover::Handover;
@@ -84,7 +83,7 @@ pub struct Setup {
     /// `Content-Security-Policy` of the pages.
     pub page_policy: &'static str,
     /// The player itself, when it is served from here.
-    pub player_file: Option<Bytes>,
+    pub player_file: Option<ServedFile>,
     /// Port of the RTMP listener, for the index page.
     pub rtmp_port: u16,
     /// `rtmp://HOST[:PORT]` as encoders reach it.

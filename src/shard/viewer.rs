@@ -16,7 +16,7 @@ use super::service::Service;
 use super::{Budget, Transport, Woken};
 use crate::api;
 use crate::http::{self, Method, Parsed, Response, Version};
-use crate::limits::{HTTP_HEAD_US_MAX, HTTP_PIPELINED_BYTES_MAX, HTTP_SLICES_INLINE};
+use crate::limits::{HTTP_HEAD_US_MAX, HTTP_PIPELINED_BYTES_MAX, HTTP_SLICES_INLINE, TURN_BYTES_MAX};
 use crate::metrics::EndedBecause;
 
 /// A connection.
@@ -69,7 +69,10 @@ impl Viewer {
                 }
                 Step::Call(head, call) => {
                     let body = self.body(&call).await?;
-                    (head, calls::perform(self.service(), call, &body), None)
+                    let response = calls::perform(self.service(), call, &body);
+                    // It may have written out every figure of the server: one call a turn.
+                    budget.spend_bytes(TURN_BYTES_MAX).await;
+                    (head, response, None)
                 }
                 Step::Refuse(response) => {
                     let head = Head {
@@ -103,6 +106,10 @@ impl Viewer {
                 let (step, used) = self.read(&received);
                 self.received = received;
                 self.received.drain(..used);
+                if self.received.is_empty() {
+                    // A pile of requests would leave its memory to a connection that then is idle, or waits.
+                    self.received = Vec::new();
+                }
                 if let Some(step) = step {
                     return Ok(step);
                 }

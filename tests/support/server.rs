@@ -196,7 +196,10 @@ fn spawn(
     rtmp: SocketAddr,
     http: SocketAddr,
 ) -> (Child, Collected, Collected) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rapidrtmp"));
+    // Another build of it, such as an optimized one, can be named.
+    let binary = std::env::var_os("RAPIDRTMP_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_rapidrtmp").into());
+    let mut command = Command::new(binary);
+    command.env_remove("RAPIDRTMP_BIN");
     command.arg("serve").args(["--rtmp", &rtmp.to_string(), "--http", &http.to_string()]);
     command.args(["--shards", &options.shards.to_string()]);
     if options.open {

@@ -83,6 +83,8 @@ impl Answering {
             }
             Step::Call(head, call) => {
                 let body = self.body(&call, body).await?;
+                // It may write out every figure of the server: one call a turn.
+                self.shared.turn_requests_left.set(0);
                 let service = &self.shared.asker.service;
                 (
                     head,
