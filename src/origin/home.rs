@@ -21,7 +21,7 @@ use crate::hls::numbering::{Numbering, StreamRecord};
 use crate::hls::window::EventError;
 use crate::hls::{EventBody, SessionId, StreamEvent};
 use crate::hls::{PlanError, Wishes};
-use crate::limits::RECLAIM_DELAY_MS;
+use crate::limits::{RECLAIM_DELAY_MS, TIMESTAMP_LEAP_MS_MAX};
 use crate::media::{Now, StreamName, TrackKind};
 use crate::rtmp::{MediaFragment, StreamMetadata};
 use turns::Turns;
@@ -331,11 +331,16 @@ impl Home {
         let Some(publisher) = self.publisher.as_mut().filter(|publisher| publisher.id == id) else {
             return Ok(());
         };
+        let silent_us = now.monotonic_us.saturating_sub(publisher.last_media_us);
         publisher.last_media_us = now.monotonic_us;
         let leaps = |live: Option<&Live>| live.map_or(0, |live| live.repairs().discontinuities);
         let leaps_before = leaps(self.live.as_ref());
         let step = publisher.ingest.media(fragment, self.live.as_mut(), now, pool)?;
-        publisher.turns.leaps(leaps(self.live.as_ref()) - leaps_before, now)?;
+        let leaps_count = leaps(self.live.as_ref()) - leaps_before;
+        // A gap that has really lasted so long is no fault of the timestamps.
+        if silent_us < TIMESTAMP_LEAP_MS_MAX as u64 * 1000 {
+            publisher.turns.leaps(leaps_count, now)?;
+        }
         if matches!(step, Step::Relearn | Step::NewSession) {
             publisher.turns.change(now)?;
         }

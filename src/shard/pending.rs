@@ -1,13 +1,16 @@
-//! RTMP connections of a shard that do not publish, and which of them makes room when all places are taken: the one
-//! that has waited longest. So peers that connect and say nothing take no place from an encoder, however many
-//! addresses they have; who publishes never makes room.
+//! RTMP connections of a shard that do not publish, and which of them makes room when all places are taken: of the
+//! host that has most of them, the one that has waited longest. So peers that connect and say nothing take no place
+//! from an encoder, and whoever connects again and again makes room for himself; who publishes never makes room.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
+
+use crate::auth::host;
 
 /// Those that do not publish, by their order; the gate bounds them.
 #[derive(Debug, Default)]
@@ -16,8 +19,9 @@ pub struct Pending {
     next: Cell<u64>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Connection {
+    host: IpAddr,
     has_to_go: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
@@ -36,9 +40,15 @@ impl Drop for Entry<'_> {
 }
 
 impl Pending {
-    /// Runs a connection until it publishes or ends; true then. False when it was dropped to make room.
-    pub async fn run(&self, until_published: impl Future<Output = ()>) -> bool {
-        let (number, connection) = (self.next.get(), Rc::<Connection>::default());
+    /// Runs a connection from an address until it publishes or ends; true then. False when it was dropped to make
+    /// room.
+    pub async fn run(&self, address: IpAddr, until_published: impl Future<Output = ()>) -> bool {
+        let number = self.next.get();
+        let connection = Rc::new(Connection {
+            host: host(address),
+            has_to_go: Cell::new(false),
+            waker: RefCell::default(),
+        });
         self.next.set(number + 1);
         self.connections.borrow_mut().insert(number, Rc::clone(&connection));
         let entry = Entry { pending: self, number, connection };
@@ -57,11 +67,21 @@ impl Pending {
         .await
     }
 
-    /// Has the one that has waited longest go, which it does when its task runs next. False when there is none.
-    pub fn make_room(&self) -> bool {
-        let Some((_, oldest)) = self.connections.borrow_mut().pop_first() else { return false };
-        oldest.has_to_go.set(true);
-        if let Some(waker) = oldest.waker.take() {
+    /// Has one of them go for a newcomer, which it does when its task runs next. False when there is none.
+    pub fn make_room(&self, newcomer: IpAddr) -> bool {
+        let mut connections = self.connections.borrow_mut();
+        let mut counts = HashMap::from([(host(newcomer), 1_usize)]);
+        for connection in connections.values() {
+            *counts.entry(connection.host).or_default() += 1;
+        }
+        // The newcomer's host may have none yet.
+        let most = connections.values().filter_map(|connection| counts.get(&connection.host)).max();
+        let found = connections.iter().find(|(_, connection)| counts.get(&connection.host) == most);
+        let Some(number) = found.map(|(&number, _)| number) else { return false };
+        let Some(goes) = connections.remove(&number) else { return false };
+        drop(connections);
+        goes.has_to_go.set(true);
+        if let Some(waker) = goes.waker.take() {
             waker.wake();
         }
         true
@@ -73,26 +93,46 @@ mod tests {
     use super::*;
     use std::task::Context;
 
+    fn address(number: u8) -> IpAddr {
+        IpAddr::from([10, 0, 0, number])
+    }
+
     #[test]
     fn the_oldest_goes_and_who_publishes_stays() {
         let (pending, context) = (Pending::default(), &mut Context::from_waker(Waker::noop()));
         let is_published = Cell::new(false);
         let published = poll_fn(|_| if is_published.get() { Poll::Ready(()) } else { Poll::Pending });
-        let mut first = pin!(pending.run(published));
-        let mut second = pin!(pending.run(std::future::pending()));
-        let mut third = pin!(pending.run(std::future::pending()));
+        let mut first = pin!(pending.run(address(1), published));
+        let mut second = pin!(pending.run(address(2), std::future::pending()));
+        let mut third = pin!(pending.run(address(3), std::future::pending()));
         for run in [&mut second as &mut (dyn Future<Output = bool> + Unpin), &mut third] {
             assert!(pin!(run).poll(context).is_pending());
         }
         assert!(first.as_mut().poll(context).is_pending());
         // In the order in which they came.
-        assert!(pending.make_room());
+        assert!(pending.make_room(address(4)));
         assert_eq!(second.as_mut().poll(context), Poll::Ready(false));
         is_published.set(true);
         assert!(third.as_mut().poll(context).is_pending());
-        assert!(pending.make_room());
+        assert!(pending.make_room(address(4)));
         assert_eq!(third.as_mut().poll(context), Poll::Ready(false));
         assert_eq!(first.as_mut().poll(context), Poll::Ready(true));
-        assert!(!pending.make_room() && pending.connections.borrow().is_empty());
+        assert!(!pending.make_room(address(4)) && pending.connections.borrow().is_empty());
+    }
+
+    #[test]
+    fn a_host_that_connects_again_and_again_makes_room_for_itself() {
+        let (pending, context) = (Pending::default(), &mut Context::from_waker(Waker::noop()));
+        let mut encoder = pin!(pending.run(address(1), std::future::pending()));
+        assert!(encoder.as_mut().poll(context).is_pending());
+        let mut flooder = Box::pin(pending.run(address(2), std::future::pending()));
+        assert!(flooder.as_mut().poll(context).is_pending());
+        for _ in 0..100 {
+            assert!(pending.make_room(address(2)));
+            assert_eq!(flooder.as_mut().poll(context), Poll::Ready(false));
+            flooder = Box::pin(pending.run(address(2), std::future::pending()));
+            assert!(flooder.as_mut().poll(context).is_pending());
+            assert!(encoder.as_mut().poll(context).is_pending());
+        }
     }
 }

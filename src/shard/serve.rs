@@ -207,7 +207,9 @@ fn enter_rtmp(service: &Service, address: IpAddr) -> Result<Place, Refused> {
     let (gate, limits) = (&service.setup.connections.rtmp, &config.rtmp);
     let address_max = Some(limits.connections_per_address_max as usize);
     match gate.enter(address, limits.connections_max as usize, address_max) {
-        Err(Refused::Full) if service.pending.make_room() => gate.enter(address, usize::MAX, address_max),
+        Err(Refused::Full) if service.pending.make_room(address) => {
+            gate.enter(address, usize::MAX, address_max)
+        }
         entered => entered,
     }
 }

@@ -337,6 +337,10 @@ impl ServerSession {
             self.aggregate = None;
         }
         let Some((tag, first, last)) = found else { return Ok(None) };
+        if first {
+            // As if it had been sent by itself.
+            self.pace.message(now);
+        }
         let kind = if tag.type_id == message_type::AUDIO { TrackKind::Audio } else { TrackKind::Video };
         let payload = if tag.message_bytes == 0 { &[] } else { payload };
         let (timestamp_ms, message_bytes) = (tag.timestamp_ms, tag.message_bytes);

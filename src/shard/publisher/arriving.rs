@@ -109,6 +109,8 @@ impl Arriving {
                 let permit = self.check_token(&request)?;
                 return Ok(((request, unread), permit));
             }
+            // Bytes that are always there let no wait run out.
+            self.session.handle_time(self.service.shard.now())?;
             self.unread = unread;
             budget.spend_bytes(count).await;
         }
@@ -125,23 +127,18 @@ impl Arriving {
             return Ok(Permit::Open);
         }
         let now = service.shard.now();
-        let wait_us = service.backoff.borrow().wait_us(self.address, now.monotonic_us);
-        if let Some(wait_us) = wait_us {
+        let presented = request.token.as_ref().map_or("", |token| token.expose());
+        let permit = service.setup.tokens.permit(presented, request.name.as_str(), now.unix_us / 1_000_000);
+        // Whoever has a good one need not wait for what others of his address have tried.
+        if matches!(permit, Ok(Permit::Valid(_))) {
+            service.backoff.borrow_mut().succeeded(self.address);
+        } else if let Some(wait_us) = service.backoff.borrow().wait_us(self.address, now.monotonic_us) {
             return self.refuse(RefusedBecause::Backoff, &wait_text(wait_us));
         }
-        let presented = request.token.as_ref().map_or("", |token| token.expose());
-        match service.setup.tokens.permit(presented, request.name.as_str(), now.unix_us / 1_000_000) {
-            Ok(permit) => {
-                if matches!(permit, Permit::Valid(_)) {
-                    service.backoff.borrow_mut().succeeded(self.address);
-                }
-                Ok(permit)
-            }
-            Err(error) => {
-                service.backoff.borrow_mut().failed(self.address, now.monotonic_us);
-                self.refuse(RefusedBecause::Credentials, &error.to_string())
-            }
-        }
+        permit.or_else(|error| {
+            service.backoff.borrow_mut().failed(self.address, now.monotonic_us);
+            self.refuse(RefusedBecause::Credentials, &error.to_string())
+        })
     }
 
     fn refuse<T>(&mut self, because: RefusedBecause, text: &str) -> Result<T, End> {

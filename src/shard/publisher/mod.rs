@@ -23,7 +23,7 @@ use crate::rtmp::{ServerSession, message_type};
 
 /// Runs a connection that does not publish, unless it has to make room for another.
 async fn until_published(service: Rc<Service>, peer: IpAddr, connection: impl Future<Output = ()>) {
-    if !service.pending.run(connection).await {
+    if !service.pending.run(peer, connection).await {
         service.metrics.rtmp_disconnects.inc();
         service.metrics.refused.of(RefusedBecause::MadeRoom).inc();
         // There may be thousands of these a second: they are no line in the log.

@@ -227,6 +227,9 @@ impl Publishing {
         if let Some(rest_until_us) = self.session.rest_until_us() {
             self.service.shard.sleep_until(rest_until_us).await;
             self.session.handle_time(self.service.shard.now())?;
+            if self.ended.get().is_some() {
+                return Ok(0);
+            }
         }
         if !self.unread.is_empty() {
             self.heard_us = self.service.shard.monotonic_us();
@@ -255,7 +258,10 @@ impl Publishing {
             Ok((count, digested)) => {
                 self.heard_us = self.service.shard.monotonic_us();
                 self.doubt(false);
-                digested.map(|()| count)
+                digested?;
+                // Bytes that are always there let no wait run out.
+                self.session.handle_time(self.service.shard.now())?;
+                Ok(count)
             }
         }
     }
