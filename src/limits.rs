@@ -483,6 +483,9 @@ const _: () = assert!(HTTP2_WINDOW_LOOK_US < HTTP_SEND_STALL_US_MAX);
 pub const HTTP2_OWING_US: u64 = 1_000_000;
 /// Bytes of frames that wait for the socket: one gathering send under TLS.
 pub const HTTP2_SEND_BYTES_MAX: usize = TLS_SEND_BYTES_MAX;
+/// The same while the socket is full: of a slow reader's media little is copied and encrypted ahead.
+pub const HTTP2_SLOW_SEND_BYTES_MAX: usize = 64 * 1024;
+const _: () = assert!(HTTP2_SLOW_SEND_BYTES_MAX <= HTTP2_SEND_BYTES_MAX);
 /// Responses whose fields a shard remembers: those of two parts and their playlists, of a few streams.
 pub const HTTP2_RECENT_FIELDS_MAX: usize = 16;
 /// Streams that the peer reset before anybody looked at their requests: a rapid reset ends there.

@@ -40,7 +40,7 @@ impl Patience {
     /// When it is given up, with `left_bytes` still to be taken: at the latest when the slowest line would have
     /// taken everything.
     pub(super) fn until_us(&self, left_bytes: u64) -> u64 {
-        let line_us = |bytes: u64| bytes * 1_000_000 / HTTP_SEND_BYTES_PER_S_MIN;
+        let line_us = |bytes: u64| bytes.saturating_mul(1_000_000) / HTTP_SEND_BYTES_PER_S_MIN;
         let earned_us = line_us(self.filled_bytes).min(HTTP_SEND_FILL_EARNED_US_MAX)
             + line_us(self.taken_bytes - self.filled_bytes);
         let rest_us =

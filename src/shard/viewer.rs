@@ -261,6 +261,7 @@ impl Viewer {
             self.asker.count_waited(waited, self.service().shard.monotonic_us());
         }
         if unsent_head.is_empty() && sent == payload_bytes && self.transport.unsent_bytes() == 0 {
+            budget.spend_bytes(sent).await;
             return Ok(());
         }
         let mut head_sent = 0;

@@ -38,6 +38,8 @@ struct Shared {
     asker: Asker,
     wire: Wire,
     turns: Turns,
+    /// Of media that responses have not handed to h2.
+    owed_bytes: Cell<u64>,
     flood: RefCell<Flood>,
     /// Requests that are being answered.
     requests_count: Cell<usize>,
@@ -72,6 +74,15 @@ enum Event {
     Ended(Result<(), h2::Error>),
 }
 
+/// We have said that we go away.
+#[derive(Clone, Copy)]
+enum Closing {
+    /// Whatever is still to be answered, until then.
+    Until(u64),
+    /// It was idle. A request may have been on its way, and is answered.
+    Idle { since_us: u64 },
+}
+
 /// Serves a connection to its end. `received` is what was read of it already.
 pub(super) async fn serve(transport: Transport, received: Vec<u8>, connected: Connected) {
     let service = Rc::clone(connected.service());
@@ -81,6 +92,7 @@ pub(super) async fn serve(transport: Transport, received: Vec<u8>, connected: Co
         asker: Asker::new(Rc::clone(&service)),
         wire: Wire::new(transport, received, Rc::clone(&service.http2_spare)),
         turns: Turns::default(),
+        owed_bytes: Cell::new(0),
         flood: RefCell::new(Flood::new(now_us)),
         requests_count: Cell::new(0),
         idle_since_us: Cell::new(now_us),
@@ -102,11 +114,10 @@ impl Shared {
         let drains = self.asker.service.drains.clone();
         let never = shard.deadline();
         let mut drain = drains.park_until(0, &never);
-        // Once we have said that we go away: until when that may take.
-        let mut closing_us = None;
+        let mut closing = None;
         loop {
-            socket.set_deadline(self.deadline_us(closing_us));
-            let is_closing = closing_us.is_some();
+            socket.set_deadline(self.deadline_us(closing));
+            let is_closing = closing.is_some();
             let event = poll_fn(|_| {
                 let context = &mut Context::from_waker(&own_waker);
                 if !is_closing && matches!(Pin::new(&mut drain).poll(context), Poll::Ready(Woken::Landed)) {
@@ -115,7 +126,7 @@ impl Shared {
                 let polled = self.poll(&mut driven, context);
                 if polled.is_pending() {
                     // As it is now: the socket may have become full, or the last request ended.
-                    socket.set_deadline(self.deadline_us(closing_us));
+                    socket.set_deadline(self.deadline_us(closing));
                 }
                 polled
             });
@@ -126,22 +137,36 @@ impl Shared {
                     self.turn_requests_left.set(TURN_REQUESTS_MAX);
                 }
                 Event::Drain => {
-                    closing_us = Some(shard.monotonic_us() + HTTP_CLOSE_US);
+                    closing = Some(Closing::Until(shard.monotonic_us() + HTTP_CLOSE_US));
                     driven.connection.graceful_shutdown();
                 }
-                Event::Expired if self.wire.is_owing() => return Err(End::Because(EndedBecause::SlowReader)),
-                Event::Expired if is_closing => return Ok(()),
                 Event::Expired => {
-                    closing_us = Some(shard.monotonic_us() + HTTP_CLOSE_US);
+                    if self.wire.is_owing() {
+                        // If it was the shard that stood still, the socket takes more now; an error comes again.
+                        let _ = self.wire.poll_send(&Context::from_waker(&own_waker));
+                    }
+                    let now_us = shard.monotonic_us();
+                    if self.deadline_us(closing) > now_us {
+                        continue;
+                    }
+                    if self.wire.stalled_us().is_some_and(|stalled_us| stalled_us <= now_us) {
+                        return Err(End::Because(EndedBecause::SlowReader));
+                    }
+                    if is_closing {
+                        return Ok(());
+                    }
+                    closing = Some(Closing::Idle { since_us: now_us });
                     driven.connection.graceful_shutdown();
                 }
                 Event::Flooded => {
-                    closing_us = Some(shard.monotonic_us() + HTTP_CLOSE_US);
+                    closing = Some(Closing::Until(shard.monotonic_us() + HTTP_CLOSE_US));
                     self.flood.borrow_mut().forget();
                     self.asker.service.metrics.http_errors.of(EndedBecause::Bound).inc();
                     driven.connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
                 }
                 Event::Ended(ended) => {
+                    // Nobody is left to answer.
+                    drop(driven);
                     socket.set_deadline(shard.monotonic_us() + HTTP_CLOSE_US);
                     let sent = poll_fn(|context| self.wire.poll_send(context)).await;
                     if sent.is_ok() {
@@ -220,7 +245,7 @@ impl Shared {
         // All frames that this and the requests before it have brought about, in one send.
         match self.wire.poll_send(context) {
             Poll::Ready(Err(_)) => return Poll::Ready(Event::Ended(Ok(()))),
-            Poll::Ready(Ok(())) if accepted.is_pending() => self.turns.settle(),
+            Poll::Ready(Ok(())) if accepted.is_pending() && !self.wire.is_turn_spent() => self.turns.settle(),
             Poll::Ready(Ok(())) | Poll::Pending => {}
         }
         accepted
@@ -228,7 +253,7 @@ impl Shared {
 
     /// Has h2 read and write what there is, and begins the requests that came.
     fn poll_accept(self: &Rc<Self>, driven: &mut Driven, context: &mut Context<'_>) -> Poll<Event> {
-        while self.turn_requests_left.get() > 0 {
+        while self.turn_requests_left.get() > 0 && !self.wire.is_turn_spent() {
             // It is looked at now, with all that the requests have handed over so far.
             driven.own.clear();
             let (request, respond) = match ready!(driven.connection.poll_accept(context)) {
@@ -245,16 +270,22 @@ impl Shared {
     }
 
     /// When this connection is given up as it is now. A request that waits for media is not idle.
-    fn deadline_us(&self, closing_us: Option<u64>) -> u64 {
-        let closing_us = closing_us.unwrap_or(u64::MAX);
-        if let Some(stalled_us) = self.wire.stalled_us() {
-            return stalled_us.min(closing_us);
+    fn deadline_us(&self, closing: Option<Closing>) -> u64 {
+        let is_answering = self.requests_count.get() > 0;
+        let closing_us = match closing {
+            None | Some(Closing::Idle { .. }) if is_answering => u64::MAX,
+            None => {
+                let idle_us_max = u64::from(self.asker.service.config().http.idle_timeout_s) * 1_000_000;
+                self.idle_since_us.get() + idle_us_max
+            }
+            Some(Closing::Idle { since_us }) => since_us.max(self.idle_since_us.get()) + HTTP_CLOSE_US,
+            Some(Closing::Until(until_us)) => until_us,
+        };
+        match self.wire.stalled_us() {
+            Some(stalled_us) if closing.is_none() => stalled_us,
+            Some(stalled_us) => stalled_us.min(closing_us),
+            None => closing_us,
         }
-        if self.requests_count.get() > 0 || closing_us < u64::MAX {
-            return closing_us;
-        }
-        let idle_us_max = u64::from(self.asker.service.config().http.idle_timeout_s) * 1_000_000;
-        self.idle_since_us.get() + idle_us_max
     }
 }
 

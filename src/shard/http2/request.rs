@@ -1,5 +1,6 @@
 //! One request over HTTP/2, from its fields to the last byte of its response.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -13,7 +14,10 @@ use http::StatusCode;
 use super::Shared;
 use crate::api;
 use crate::http::{Method, Refusal, Request, Response, Version, urgency_of};
-use crate::limits::{HTTP_BODY_BYTES_MAX, HTTP_HEAD_US_MAX, HTTP2_TURN_BYTES_MAX, HTTP2_WINDOW_LOOK_US};
+use crate::limits::{
+    HTTP_BODY_BYTES_MAX, HTTP_HEAD_US_MAX, HTTP_SEND_BYTES_PER_S_MIN, HTTP_SEND_FILL_US,
+    HTTP_SEND_STALL_US_MAX, HTTP2_TURN_BYTES_MAX, HTTP2_WINDOW_LOOK_US,
+};
 use crate::metrics::EndedBecause;
 use crate::shard::asking::{Head, Step, Waited, Waiting};
 use crate::shard::calls::{self, CallHere};
@@ -215,14 +219,23 @@ impl Answering {
         let shared = Rc::clone(&self.shared);
         let shard = &shared.asker.service.shard;
         let turn = shared.turns.enter(rank);
+        let mut owed = Owed::new(&shared.owed_bytes, payload_bytes as u64);
+        // Whatever holds it up: its media is not kept for longer than the slowest line takes for all that is owed.
+        let end_us = shard.monotonic_us() + 2 * HTTP_SEND_STALL_US_MAX + owed.line_us();
         // Its clock runs only while the stream is without window.
-        let (mut left, mut held_up_us, mut patience) = (payload_bytes, 0, Patience::new(0));
+        let (mut held_up_us, mut has_waited, mut patience) = (0, false, Patience::new(0));
         for piece in payload.iter().filter(|piece| !piece.is_empty()) {
             let mut piece = piece.clone();
             while !piece.is_empty() {
-                poll_fn(|context| match stream.poll_reset(context) {
-                    Poll::Ready(_) => Poll::Ready(Err(Cut::Reset)),
-                    Poll::Pending => turn.poll(context).map(Ok),
+                poll_fn(|context| {
+                    if stream.poll_reset(context).is_ready() {
+                        return Poll::Ready(Err(Cut::Reset));
+                    }
+                    if turn.poll(context).is_ready() {
+                        return Poll::Ready(Ok(()));
+                    }
+                    self.deadline.set(end_us);
+                    self.deadline.poll_expired(context).map(|()| Err(Cut::Slow(EndedBecause::SlowReader)))
                 })
                 .await?;
                 stream.reserve_capacity(piece.len().min(HTTP2_TURN_BYTES_MAX));
@@ -231,14 +244,18 @@ impl Answering {
                     // All the while: who took the place back at each look would hold up those behind.
                     turn.wait(true);
                     let mut is_open = false;
+                    has_waited = true;
                     while !is_open {
                         let (from_us, is_full) = (shard.monotonic_us(), shared.wire.is_owing());
                         self.deadline.set(from_us + HTTP2_WINDOW_LOOK_US);
                         is_open = self.has_capacity(&mut stream).await?;
                         // While the socket is full the connection's own deadline holds.
-                        let waited_us = if is_full { 0 } else { shard.monotonic_us() - from_us };
-                        held_up_us += waited_us;
-                        if held_up_us > patience.until_us(left as u64) {
+                        let now_us = shard.monotonic_us();
+                        // A look that took longer was this shard's fault.
+                        let waited_us = (now_us - from_us).min(2 * HTTP2_WINDOW_LOOK_US);
+                        held_up_us += if is_full { 0 } else { waited_us };
+                        let is_late = held_up_us > patience.until_us(owed.left_bytes) || now_us > end_us;
+                        if is_late && !is_open {
                             return Err(Cut::Slow(EndedBecause::SlowReader));
                         }
                     }
@@ -246,9 +263,11 @@ impl Answering {
                     continue;
                 }
                 let now = piece.split_to(piece.len().min(stream.capacity()).min(HTTP2_TURN_BYTES_MAX));
-                left -= now.len();
-                patience.took(now.len() as u64, held_up_us);
-                stream.send_data(now, left == 0).map_err(|_| Cut::Reset)?;
+                owed.took(now.len() as u64);
+                // Only what it took before it was first without window may lie in buffers unread.
+                let at_us = if has_waited { held_up_us.max(HTTP_SEND_FILL_US) } else { 0 };
+                patience.took(now.len() as u64, at_us);
+                stream.send_data(now, owed.left_bytes == 0).map_err(|_| Cut::Reset)?;
             }
         }
         Ok(())
@@ -276,6 +295,35 @@ impl Answering {
         *fields.status_mut() = StatusCode::from_u16(response.status.code()).map_err(|_| Cut::Gone)?;
         *fields.headers_mut() = service.http2_fields.of(response, &service.date());
         Ok(fields)
+    }
+}
+
+/// What one response still owes its peer, counted among what all of the connection do.
+struct Owed<'a> {
+    all_bytes: &'a Cell<u64>,
+    left_bytes: u64,
+}
+
+impl<'a> Owed<'a> {
+    fn new(all_bytes: &'a Cell<u64>, bytes: u64) -> Self {
+        all_bytes.set(all_bytes.get() + bytes);
+        Self { all_bytes, left_bytes: bytes }
+    }
+
+    /// How long the slowest line takes for all of it.
+    fn line_us(&self) -> u64 {
+        self.all_bytes.get().saturating_mul(1_000_000) / HTTP_SEND_BYTES_PER_S_MIN
+    }
+
+    fn took(&mut self, bytes: u64) {
+        self.left_bytes -= bytes;
+        self.all_bytes.set(self.all_bytes.get() - bytes);
+    }
+}
+
+impl Drop for Owed<'_> {
+    fn drop(&mut self) {
+        self.took(self.left_bytes);
     }
 }
 

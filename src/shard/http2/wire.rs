@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::limits::{HTTP2_OWING_US, HTTP2_SEND_BYTES_MAX, TURN_BYTES_MAX};
+use crate::limits::{HTTP2_OWING_US, HTTP2_SEND_BYTES_MAX, HTTP2_SLOW_SEND_BYTES_MAX, TURN_BYTES_MAX};
 use crate::shard::Transport;
 use crate::shard::patience::Patience;
 
@@ -120,7 +120,9 @@ impl Wire {
                 return Poll::Ready(Ok(()));
             }
             let slices = [IoSlice::new(outbound.left())];
-            let taken = match transport.try_send(&slices)? {
+            // Of what a slow reader has not taken little is encrypted, and shared with nobody.
+            let tried = if self.is_owing() { None } else { transport.try_send(&slices)? };
+            let taken = match tried {
                 Some(taken) => Poll::Ready(Ok(taken)),
                 None => transport.poll_send(context, &slices),
             };
@@ -189,7 +191,12 @@ impl Wire {
     }
 
     fn poll_take(&self, context: &Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        if self.0.outbound.borrow().left().len() >= HTTP2_SEND_BYTES_MAX {
+        let bytes_max = if self.is_owing() { HTTP2_SLOW_SEND_BYTES_MAX } else { HTTP2_SEND_BYTES_MAX };
+        if self.0.outbound.borrow().left().len() >= bytes_max {
+            if self.is_turn_spent() {
+                // The connection's task sees it, takes the turn and polls again.
+                return Poll::Pending;
+            }
             ready!(self.poll_send(context))?;
         }
         let mut outbound = self.0.outbound.borrow_mut();
@@ -210,7 +217,7 @@ impl Pile {
     fn make_room(&mut self, spare: &mut Vec<u8>) {
         if self.bytes.capacity() == 0 {
             self.bytes = std::mem::take(spare);
-        } else if self.from >= HTTP2_SEND_BYTES_MAX {
+        } else if self.from >= HTTP2_SLOW_SEND_BYTES_MAX {
             self.bytes.drain(..self.from);
             self.from = 0;
         }
