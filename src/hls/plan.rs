@@ -231,7 +231,7 @@ fn part_target_ms(wish_ms: u32, tracks: &[LearntTrack]) -> Option<u32> {
         |&target: &u32| target <= PART_TARGET_MS_MAX && tracks.iter().all(|track| fills_parts(track, target));
     let cadence = cutting_track(tracks).cadence;
     match cadence {
-        Cadence::Grid { timescale, frame_ticks, .. } | Cadence::Samples { timescale, frame_ticks } => {
+        Cadence::Grid { timescale, frame_ticks, .. } | Cadence::Samples { timescale, frame_ticks, .. } => {
             let (rate, frame) = (u64::from(timescale.get()), u64::from(frame_ticks));
             let nearest = (u64::from(wish_ms) * rate + 500 * frame) / (1000 * frame);
             let targets = (nearest.max(1)..).map(|frames| (frames * frame * 1000).div_ceil(rate));
@@ -263,9 +263,13 @@ fn whole_frames(cadence: Cadence, ms: u32) -> u32 {
     u32::try_from(ticks / u64::from(cadence.frame_ticks().max(1))).unwrap_or(u32::MAX)
 }
 
-/// A frame's duration in milliseconds, rounded up.
+/// Duration of a frame in milliseconds, rounded up: of sound the longest one, of pictures a typical one.
 fn frame_ms_ceil(cadence: Cadence) -> u32 {
-    let ticks = u64::from(cadence.frame_ticks()) * 1000;
+    let frame_ticks = match cadence {
+        Cadence::Samples { longest_ticks, .. } => longest_ticks,
+        Cadence::Grid { .. } | Cadence::Variable { .. } => cadence.frame_ticks(),
+    };
+    let ticks = u64::from(frame_ticks) * 1000;
     u32::try_from(ticks.div_ceil(u64::from(cadence.timescale().get()))).unwrap_or(u32::MAX)
 }
 
@@ -320,7 +324,7 @@ mod tests {
         assert!(plan.can_skip_until_s >= 6 * plan.target_duration_s);
         for track in &plan.tracks {
             if let Cadence::Grid { timescale, frame_ticks, .. }
-            | Cadence::Samples { timescale, frame_ticks } = track.cadence
+            | Cadence::Samples { timescale, frame_ticks, .. } = track.cadence
             {
                 let frame_ms = f64::from(frame_ticks) * 1000.0 / f64::from(timescale.get());
                 let part_ms = f64::from(track.frames_per_part) * frame_ms;
@@ -458,6 +462,11 @@ mod tests {
                 assert!(plan.fits(&learnt));
             }
         }
+        // Blocks that are mostly short, of a FLAC that announces long ones.
+        let learnt = with(video(30, 1), samples(4096).with_longest_samples(65_535));
+        let plan = Plan::new(PRESETS[1], 2000, &learnt).unwrap();
+        assert!(plan.part_target_ms >= 1366 && plan.target_duration_s >= 4, "{plan:?}");
+        assert_lawful(&plan);
         // One frame fills the parts of many, and leaves no room for two of them between cuts.
         let frozen = Wishes { part_ms: 1400, segment_ms: 2000 };
         let plan = Plan::new(frozen, 2000, &with(video(30, 1), samples(1024))).unwrap();

@@ -277,7 +277,9 @@ impl Learning {
             None => {
                 let of_kind = self.frames.iter().filter(|frame| frame.begin.kind == kind);
                 let samples: Vec<u32> = of_kind.filter_map(|frame| frame.begin.samples).collect();
-                Cadence::of_samples(&samples, sample_rate)
+                let cadence = Cadence::of_samples(&samples, sample_rate)?;
+                let CodecConfig::Flac(flac) = config else { return Some(cadence) };
+                Some(cadence.with_longest_samples(flac.frame_samples_max()))
             }
         }
     }
