@@ -23,7 +23,7 @@ fn flac(seconds: u64, shortest: u16, long_in: usize) -> Vec<Message> {
     let mut begins = 0;
     while begins < seconds * HZ {
         let index = messages.len() - 1;
-        let samples = if index % long_in == 0 { BLOCK_SAMPLES } else { shortest.into() };
+        let samples = if index.is_multiple_of(long_in) { BLOCK_SAMPLES } else { shortest.into() };
         let [high, low] = (samples as u16 - 1).to_be_bytes();
         // Its number is coded as UTF-8 codes a character below 128.
         let head = [0xff, 0xf8, 0x7a, 0x08, (index % 128) as u8, high, low];

@@ -57,8 +57,9 @@ fn write_entry(
 /// samplerate of FLAC: the greatest regular division of the rate that fits, 48,000 for 96 and 192 kHz; the greatest
 /// value where there is none (its binding to ISOBMFF).
 fn flac_rate(sample_rate: u32) -> u16 {
-    let halves = std::iter::successors(Some(sample_rate), |rate| rate.is_multiple_of(2).then_some(rate / 2));
-    halves.filter_map(|rate| u16::try_from(rate).ok()).next().unwrap_or(u16::MAX)
+    let mut halves =
+        std::iter::successors(Some(sample_rate), |rate| rate.is_multiple_of(2).then_some(rate / 2));
+    halves.find_map(|rate| u16::try_from(rate).ok()).unwrap_or(u16::MAX)
 }
 
 fn write_esds(out: &mut Vec<u8>, config: &aac::AudioConfig) {
