@@ -403,6 +403,9 @@ pub const DATE_AHEAD_US_MAX: i64 = 75_000;
 /// Milliseconds of a part above which a stream is refused: a publisher of less than one frame in
 /// five seconds is no live video.
 pub const PART_TARGET_MS_MAX: u32 = 5000;
+/// Milliseconds of a frame of sound above which it is refused: a packet of E-AC-3 may claim a quarter of an
+/// hour, and no part holds more than this.
+pub const SOUND_FRAME_MS_MAX: u32 = PART_TARGET_MS_MAX;
 /// Milliseconds of a segment target above which a configuration is refused.
 pub const SEGMENT_TARGET_MS_MAX: u32 = 60_000;
 const _: () = assert!(PART_TARGET_MS_MAX < SEGMENT_TARGET_MS_MAX);

@@ -1,6 +1,7 @@
 //! The configuration of a track, whatever its codec.
 
 use super::{Codec, FrameWalker, Hdr, Picture, VideoRange, aac, ac3, av1, avc, flac, hevc, opus, vp9};
+use crate::limits::SOUND_FRAME_MS_MAX;
 use bytes::Bytes;
 
 /// Why a configuration was refused.
@@ -30,6 +31,14 @@ pub enum ConfigError {
     /// FLAC.
     #[error(transparent)]
     Flac(#[from] flac::ConfigError),
+    /// A frame is of another codec than it was said to be.
+    #[error("{said}: a frame of {found}")]
+    OtherCodec {
+        /// As people call it.
+        said: &'static str,
+        /// What it is.
+        found: &'static str,
+    },
     /// Frames of this codec do not say how they are decoded.
     #[error("no configuration of {codec} in its frames")]
     NotInFrames {
@@ -144,7 +153,15 @@ impl CodecConfig {
             Codec::Hevc => Self::Hevc(Box::new(hevc::DecoderConfig::from_access_unit(frame)?)),
             Codec::Av1 => Self::Av1(av1::DecoderConfig::from_temporal_unit(frame)?),
             Codec::Vp9 => Self::Vp9(vp9::DecoderConfig::from_key_frame(frame)?),
-            Codec::Ac3 | Codec::Eac3 => Self::Ac3(ac3::AudioConfig::from_packet(frame)?),
+            Codec::Ac3 | Codec::Eac3 => {
+                let config = Self::Ac3(ac3::AudioConfig::from_packet(frame)?);
+                // bsid tells them apart; a stream that is called one and is the other is mistaken in one.
+                if config.codec() != codec {
+                    let (said, found) = (codec.name(), config.codec().name());
+                    return Err(ConfigError::OtherCodec { said, found });
+                }
+                config
+            }
             Codec::Avc | Codec::Aac | Codec::Opus | Codec::Flac => {
                 return Err(ConfigError::NotInFrames { codec: codec.name() });
             }
@@ -282,7 +299,7 @@ impl CodecConfig {
 
     /// Walks a frame of `frame_bytes`.
     pub fn walker(&self, frame_bytes: u32) -> FrameWalker {
-        match self {
+        let walker = match self {
             Self::Avc(config) => FrameWalker::avc(config.nal_length_bytes(), frame_bytes),
             Self::Hevc(config) => FrameWalker::hevc(config.nal_length_bytes(), frame_bytes),
             Self::Av1(config) => FrameWalker::av1(config.sequence().still, frame_bytes),
@@ -291,6 +308,64 @@ impl CodecConfig {
             Self::Opus(_) => FrameWalker::opus(frame_bytes),
             Self::Ac3(_) => FrameWalker::ac3(frame_bytes),
             Self::Flac(_) => FrameWalker::flac(frame_bytes),
+        };
+        let samples_max = |sound: Sound| u64::from(sound.sample_rate) * u64::from(SOUND_FRAME_MS_MAX) / 1000;
+        let samples_max = self.sound().map_or(u64::MAX, samples_max);
+        walker.with_samples_max(u32::try_from(samples_max).unwrap_or(u32::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::{Frame, FrameError};
+
+    /// ffmpeg 9: 48 kHz, stereo at 96 kbit/s and 5.1 at 192 kbit/s.
+    const AC3: &[u8] = &[0x0b, 0x77, 0x38, 0x90, 0x0c, 0x40, 0x43, 0xe1, 0x06, 0xf0];
+    const EAC3: &[u8] = &[0x0b, 0x77, 0x01, 0x7f, 0x3f, 0x87, 0xc0, 0x00, 0x20, 0xf8];
+    /// The shortest frame that has a header, six blocks of 256 samples.
+    const EAC3_TINY: [u8; 8] = [0x0b, 0x77, 0x00, 0x03, 0x3f, 0x87, 0xc0, 0x00];
+
+    fn walked(config: &CodecConfig, frame: &[u8]) -> Result<Frame, FrameError> {
+        let mut walker = config.walker(frame.len() as u32);
+        let mut input = frame;
+        while walker.step(&mut input)?.is_some() {}
+        walker.finish()
+    }
+
+    /// A packet of E-AC-3 lasts as long as its frames say, and 32,768 of them fit in a message.
+    #[test]
+    fn sound_that_claims_to_last_longer_than_any_part_is_refused() {
+        let config = CodecConfig::from_frame(Codec::Eac3, EAC3).unwrap();
+        let samples = |frames: usize| walked(&config, &EAC3_TINY.repeat(frames)).map(|frame| frame.samples);
+        // 5 s at 48 kHz are 240,000 samples, 156.25 frames.
+        assert_eq!(samples(156), Ok(Some(156 * 1536)));
+        assert_eq!(samples(157), Err(FrameError::TooLong { found: 157 * 1536, allowed: 240_000 }));
+        assert_eq!(samples(32_768), Err(FrameError::TooLong { found: 32_768 * 1536, allowed: 240_000 }));
+        // FLAC of 8 kHz: 5 s are 40,000 samples; blocks have up to 65,536.
+        let streaminfo = b"\x04\0\xff\xff\0\0\0\0\0\0\x01\xf4\0\xf0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+        let Ok(Parsed::Whole(flac)) = CodecConfig::parse(Codec::Flac, Bytes::from_static(streaminfo)) else {
+            panic!("a configuration")
+        };
+        let block = |samples: u16| {
+            let [high, low] = (samples - 1).to_be_bytes();
+            walked(&flac, &[0xff, 0xf8, 0x7a, 0x08, 0, high, low]).map(|frame| frame.samples)
+        };
+        assert_eq!(block(40_000), Ok(Some(40_000)));
+        assert_eq!(block(40_001), Err(FrameError::TooLong { found: 40_001, allowed: 40_000 }));
+    }
+
+    #[test]
+    fn frames_of_another_codec_than_the_one_that_is_said_are_refused() {
+        for (said, frame, is_well) in [
+            (Codec::Ac3, AC3, true),
+            (Codec::Eac3, EAC3, true),
+            (Codec::Ac3, EAC3, false),
+            (Codec::Eac3, AC3, false),
+        ] {
+            let found = CodecConfig::from_frame(said, frame);
+            assert_eq!(found.is_ok(), is_well, "{found:?}");
+            assert!(is_well || matches!(found, Err(ConfigError::OtherCodec { .. })), "{found:?}");
         }
     }
 }

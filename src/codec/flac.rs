@@ -124,6 +124,11 @@ impl AudioConfig {
         (self.block_min == self.block_max).then_some(self.block_max.into())
     }
 
+    /// Samples of the longest frame.
+    pub fn frame_samples_max(&self) -> u32 {
+        self.block_max.into()
+    }
+
     /// `fLaC`.
     pub fn rfc6381(&self) -> String {
         "fLaC".to_owned()

@@ -57,6 +57,14 @@ pub enum FrameError {
         /// As people call it.
         codec: &'static str,
     },
+    /// Sound that says it lasts longer than any does.
+    #[error("a frame of {found} samples, {allowed} are allowed")]
+    TooLong {
+        /// Samples found.
+        found: u32,
+        /// Samples of [`SOUND_FRAME_MS_MAX`](crate::limits::SOUND_FRAME_MS_MAX).
+        allowed: u32,
+    },
     /// It has not ended.
     #[error("{left} bytes of the frame are still to come")]
     Cut {
@@ -70,6 +78,8 @@ pub enum FrameError {
 pub struct FrameWalker {
     /// Bytes of the frame to come.
     left: u32,
+    /// Of sound: more are refused.
+    samples_max: u32,
     inner: Inner,
 }
 
@@ -110,35 +120,52 @@ impl Head {
 
 impl FrameWalker {
     pub(super) fn avc(nal_length_bytes: u8, frame_bytes: u32) -> Self {
-        Self { left: frame_bytes, inner: Inner::Avc(NalWalker::new(nal_length_bytes, frame_bytes)) }
+        Self {
+            left: frame_bytes,
+            samples_max: u32::MAX,
+            inner: Inner::Avc(NalWalker::new(nal_length_bytes, frame_bytes)),
+        }
     }
 
     pub(super) fn hevc(nal_length_bytes: u8, frame_bytes: u32) -> Self {
-        Self { left: frame_bytes, inner: Inner::Hevc(NalWalker::new_hevc(nal_length_bytes, frame_bytes)) }
+        Self {
+            left: frame_bytes,
+            samples_max: u32::MAX,
+            inner: Inner::Hevc(NalWalker::new_hevc(nal_length_bytes, frame_bytes)),
+        }
     }
 
     pub(super) fn av1(still: bool, frame_bytes: u32) -> Self {
-        Self { left: frame_bytes, inner: Inner::Av1(ObuWalker::new(still, frame_bytes)) }
+        Self {
+            left: frame_bytes,
+            samples_max: u32::MAX,
+            inner: Inner::Av1(ObuWalker::new(still, frame_bytes)),
+        }
     }
 
     pub(super) fn vp9(frame_bytes: u32) -> Self {
-        Self { left: frame_bytes, inner: Inner::Vp9(None) }
+        Self { left: frame_bytes, samples_max: u32::MAX, inner: Inner::Vp9(None) }
     }
 
     pub(super) fn samples(samples: u32, frame_bytes: u32) -> Self {
-        Self { left: frame_bytes, inner: Inner::Samples(samples) }
+        Self { left: frame_bytes, samples_max: u32::MAX, inner: Inner::Samples(samples) }
     }
 
     pub(super) fn opus(frame_bytes: u32) -> Self {
-        Self { left: frame_bytes, inner: Inner::Opus(Head::default()) }
+        Self { left: frame_bytes, samples_max: u32::MAX, inner: Inner::Opus(Head::default()) }
     }
 
     pub(super) fn ac3(frame_bytes: u32) -> Self {
-        Self { left: frame_bytes, inner: Inner::Ac3(PacketWalker::default()) }
+        Self { left: frame_bytes, samples_max: u32::MAX, inner: Inner::Ac3(PacketWalker::default()) }
     }
 
     pub(super) fn flac(frame_bytes: u32) -> Self {
-        Self { left: frame_bytes, inner: Inner::Flac(Head::default()) }
+        Self { left: frame_bytes, samples_max: u32::MAX, inner: Inner::Flac(Head::default()) }
+    }
+
+    /// The same, of sound that lasts no longer than this many samples.
+    pub(super) fn with_samples_max(self, samples_max: u32) -> Self {
+        Self { samples_max, ..self }
     }
 
     /// Bytes of the frame that are still to come.
@@ -177,7 +204,12 @@ impl FrameWalker {
             Inner::Opus(_) if frame.samples.is_none() => Err(FrameError::NoDuration { codec: "Opus" }),
             Inner::Ac3(_) if frame.samples.is_none() => Err(SyncError::Cut.into()),
             Inner::Flac(_) if frame.samples.is_none() => Err(FrameError::NoDuration { codec: "FLAC" }),
-            _ => Ok(frame),
+            _ => match frame.samples {
+                Some(found) if found > self.samples_max => {
+                    Err(FrameError::TooLong { found, allowed: self.samples_max })
+                }
+                _ => Ok(frame),
+            },
         }
     }
 

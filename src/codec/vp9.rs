@@ -315,7 +315,7 @@ impl PartialEq for DecoderConfig {
     fn eq(&self, other: &Self) -> bool {
         self.bytes == other.bytes
             && (self.width, self.height) == (other.width, other.height)
-            && self.signalled == other.signalled
+            && self.hdr() == other.hdr()
     }
 }
 

@@ -248,6 +248,9 @@ impl<'d, 'a> Events<'d, 'a> {
         let wanted = match (&self.track.unfinished, &self.track.config) {
             (Some(unfinished), _) if unfinished.codec() == codec => whole.min(FIRST_FRAME_BYTES as u32),
             (_, Some(config)) if config.codec() == codec && frames_differ(config) => whole,
+            (_, Some(config)) if config.codec() == codec && self.is_said_again(&begin) => {
+                whole.min(FIRST_FRAME_BYTES as u32)
+            }
             (_, Some(config)) if config.codec() == codec => 0,
             // Some send no configuration but the one in their key frames.
             (None, None) if begin.key && self.track.record.is_none() && codec != Codec::Avc => {
@@ -261,6 +264,11 @@ impl<'d, 'a> Events<'d, 'a> {
         };
         self.track.state = State::Head { begin, codec, bytes: Vec::new(), wanted };
         None
+    }
+
+    /// This frame may say another configuration, under the same record.
+    fn is_said_again(&self, begin: &FrameBegin) -> bool {
+        self.track.again.is_some() && (begin.key || begin.kind == TrackKind::Audio)
     }
 
     /// Before a frame begins: its first `wanted` bytes complete the configuration, or say how long it lasts.
@@ -284,6 +292,10 @@ impl<'d, 'a> Events<'d, 'a> {
         let unfinished = self.track.unfinished.as_ref().filter(|unfinished| unfinished.codec() == codec);
         let completed = match (unfinished, &self.track.config) {
             (Some(unfinished), _) => Some(unfinished.finish(head)),
+            // One that does not say it is of the configuration in force.
+            (None, Some(_)) if self.is_said_again(&begin) => {
+                self.track.again.take().and_then(|again| again.finish(head).ok()).map(Ok)
+            }
             (None, None) => Some(CodecConfig::from_frame(codec, head)),
             (None, Some(_)) => None,
         };
@@ -341,10 +353,17 @@ impl<'d, 'a> Events<'d, 'a> {
     fn config(&mut self, codec: Codec, record: Bytes) -> Option<Event<'a>> {
         if self.track.record.as_ref().is_some_and(|known| *known == (codec, record.clone())) {
             self.findings.configs_repeated += 1;
+            if self.track.config.is_some()
+                && self.track.unfinished.is_none()
+                && let Ok(Parsed::Unfinished(again)) = CodecConfig::parse(codec, record)
+            {
+                self.track.again = Some(again);
+            }
             return None;
         }
         self.track.unsupported = None;
         self.track.unfinished = None;
+        self.track.again = None;
         match CodecConfig::parse(codec, record.clone()) {
             Ok(parsed) => {
                 self.track.record = Some((codec, record));
@@ -380,6 +399,7 @@ impl<'d, 'a> Events<'d, 'a> {
     fn forget_config(&mut self) {
         self.track.config = None;
         self.track.unfinished = None;
+        self.track.again = None;
         self.track.record = None;
     }
 

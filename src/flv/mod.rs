@@ -87,12 +87,11 @@ impl Demuxer {
     pub fn set_hdr(&mut self, hdr: Hdr) -> Option<CodecConfig> {
         self.video.hdr = hdr;
         let config = self.video.config.as_mut()?;
+        // What the bitstream says holds, whatever is said beside it.
         let said = config.clone().with_hdr(hdr);
-        if *config == said {
-            return None;
-        }
-        *config = said.clone();
-        Some(said)
+        let is_change = config.hdr() != said.hdr();
+        *config = said;
+        is_change.then(|| config.clone())
     }
 
     /// Tracks beside the two that are played, in the order in which they came.
@@ -112,6 +111,9 @@ struct Track {
     config: Option<CodecConfig>,
     /// A configuration that only a frame completes. The one in force stays until then.
     unfinished: Option<Unfinished>,
+    /// The record in force came again: what it does not hold may have changed, which the next frame says
+    /// that can.
+    again: Option<Unfinished>,
     /// The last record, parsed or not, so that repetitions are known.
     record: Option<(Codec, Bytes)>,
     hdr: Hdr,

@@ -352,6 +352,22 @@ fn what_is_said_of_the_light_changes_the_configuration_once() {
     assert_eq!(early.config(TrackKind::Video), Some(&changed));
 }
 
+/// Its bitstream says BT.601: another word beside it changes nothing, and costs no new init segment.
+#[test]
+fn what_is_said_of_colours_that_the_bitstream_says_is_no_change() {
+    let record = b"\x90vp09\x01\0\0\0\0\x0a\x82\x06\x06\x06\0\0";
+    let key = b"\x91vp09\x82\x49\x83\x42\x00\x09\xf0\x05\x96\x06\x38\x24\x1c\x18\x42\x00\x07\x50\x50\x62\xfd";
+    let mut demuxer = Demuxer::new();
+    assert_eq!(video(&mut demuxer, record, &[]), []);
+    assert_eq!(video(&mut demuxer, key, &[])[0], Seen::Config(TrackKind::Video));
+    let bt709 = codec::Colour { primaries: 1, transfer: 1, matrix: 1, full_range: false };
+    let said = Hdr { colour: Some(bt709), ..Hdr::default() };
+    assert_eq!(demuxer.set_hdr(said), None);
+    let light = codec::ContentLight::from_nits(1000.0, 400.0);
+    assert!(demuxer.set_hdr(Hdr { light, ..said }).is_some());
+    assert_eq!(demuxer.set_hdr(Hdr { light, ..Hdr::default() }), None);
+}
+
 fn track(id: u8, body: &[u8]) -> Vec<u8> {
     let size = (body.len() as u32).to_be_bytes();
     [&[id], &size[1..], body].concat()
@@ -506,6 +522,46 @@ fn vp9_is_configured_by_a_key_frame() {
         assert_eq!((picture.width, picture.height), (160, 90));
         assert_eq!(begins(&feed(&mut demuxer, TrackKind::Video, inter, &[6])).len(), 1);
     }
+}
+
+/// An encoder that begins anew sends the same record, which does not hold the configuration.
+#[test]
+fn the_same_record_again_lets_frames_say_another_configuration() {
+    let audio = |demuxer: &mut Demuxer, message: &[u8]| feed(demuxer, TrackKind::Audio, message, &[]);
+    let stereo = [b"\x91ac-3", &ac3()[..]].concat();
+    let mut mono = stereo.clone();
+    mono[5 + 6] = 0x20; // acmod 1
+    for cut in 1..mono.len() {
+        let mut demuxer = Demuxer::new();
+        assert_eq!(audio(&mut demuxer, b"\x90ac-3"), []);
+        assert_eq!(audio(&mut demuxer, &stereo)[0], Seen::Config(TrackKind::Audio));
+        assert_eq!(audio(&mut demuxer, b"\x90ac-3"), []);
+        let seen = feed(&mut demuxer, TrackKind::Audio, &mono, &[cut]);
+        assert_eq!(seen[0], Seen::Config(TrackKind::Audio), "cut at {cut}");
+        assert_eq!(seen[2], Seen::Bytes(TrackKind::Audio, mono[5..].to_vec()), "cut at {cut}");
+        assert_eq!(demuxer.config(TrackKind::Audio).unwrap().sound().unwrap().channels, Some(1));
+        // And the same is none.
+        assert_eq!(audio(&mut demuxer, b"\x90ac-3"), []);
+        assert_eq!(audio(&mut demuxer, &mono), seen[1..]);
+    }
+    let record = b"\x90vp09\x01\0\0\0\0\x0a\x82\x02\x02\x02\0\0";
+    let key = b"\x91vp09\x82\x49\x83\x42\x00\x09\xf0\x05\x96\x06\x38\x24\x1c\x18\x42\x00\x07\x50\x50\x62\xfd";
+    let inter = b"\xa1vp09\x86\x00\x40\x92\xf0\xa1";
+    let mut narrow = key.to_vec();
+    narrow[5 + 5] = 0x08; // a sixteenth of the width is in these bits
+    let mut demuxer = Demuxer::new();
+    assert_eq!(video(&mut demuxer, record, &[]), []);
+    assert_eq!(video(&mut demuxer, key, &[])[0], Seen::Config(TrackKind::Video));
+    assert_eq!(video(&mut demuxer, record, &[]), []);
+    assert_eq!(begins(&video(&mut demuxer, inter, &[])).len(), 1, "of the configuration in force");
+    assert_eq!(video(&mut demuxer, &narrow, &[])[0], Seen::Config(TrackKind::Video));
+    assert!(demuxer.config(TrackKind::Video).unwrap().picture().unwrap().width < 160);
+    assert_eq!(video(&mut demuxer, record, &[]), []);
+    assert_eq!(begins(&video(&mut demuxer, &narrow, &[])).len(), 1);
+    // A frame that is called key and says nothing is of the configuration in force.
+    assert_eq!(video(&mut demuxer, record, &[]), []);
+    let called_key = [b"\x91vp09", &inter[5..]].concat();
+    assert_eq!(begins(&video(&mut demuxer, &called_key, &[])).len(), 1);
 }
 
 /// Packets of Opus say themselves how long they last, before they begin.

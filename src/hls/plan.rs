@@ -90,6 +90,8 @@ pub enum PlanError {
 
 /// A part is at least this much of PART-TARGET (4.4.4.9), per cent.
 pub(super) const PART_FILL_PERCENT_MIN: u64 = 85;
+/// No segment is longer than TARGETDURATION and this, milliseconds.
+pub(super) const ROUNDING_MS: u32 = 499;
 
 impl Plan {
     /// Plans a session. `gop_ms` is the expected group of pictures, 0 when there is no video.
@@ -109,10 +111,10 @@ impl Plan {
             return Err(PlanError::Wishes { part_ms, segment_ms });
         }
         let part_target_ms = part_target_ms(part_ms, &learnt).ok_or(PlanError::FramesTooLong)?;
-        let cutting = cutting_track(&learnt).track;
-        let others = learnt.iter().filter(|track| track.track != cutting);
-        let longest_other_ms = others.map(|track| frame_ms_ceil(track.cadence)).max().unwrap_or(0);
-        let segment_ms_max = segment_ms.max(gop_ms.min(SEGMENT_TARGET_MS_MAX) + longest_other_ms);
+        let frames = FramesMs::of(&learnt);
+        let segment_ms_max = segment_ms
+            .max(gop_ms.min(SEGMENT_TARGET_MS_MAX) + frames.longest_other)
+            .max(frames.segment_min() + frames.longest_other);
         // 4.4.3.1: an EXTINF, rounded to the nearest integer, is at most TARGETDURATION.
         let target_duration_s = ((segment_ms_max + 500) / 1000).max(part_target_ms.div_ceil(1000));
         Ok(Self {
@@ -127,7 +129,8 @@ impl Plan {
     }
 
     /// True when a returning publisher's tracks can go on under these values: the same tracks and
-    /// timescales, whose frames fill parts of this PART-TARGET to 85%.
+    /// timescales, whose frames fill parts of this PART-TARGET to 85% and leave room for cuts within
+    /// this TARGETDURATION.
     pub fn fits(&self, tracks: &[LearntTrack]) -> bool {
         let same = |plan: &TrackPlan| {
             let returned = tracks.iter().find(|track| track.track == plan.track);
@@ -137,7 +140,17 @@ impl Plan {
                     && fills_parts(track, self.part_target_ms)
             })
         };
-        tracks.len() == self.tracks.len() && self.tracks.iter().all(same)
+        let cuts_have_room = || {
+            let frames = FramesMs::of(tracks);
+            let longest = u64::from(frames.segment_min()) + u64::from(frames.longest_other);
+            longest <= u64::from(self.segment_ms_max())
+        };
+        tracks.len() == self.tracks.len() && self.tracks.iter().all(same) && cuts_have_room()
+    }
+
+    /// Longest EXTINF that still rounds to TARGETDURATION, milliseconds.
+    pub(super) fn segment_ms_max(&self) -> u32 {
+        self.target_duration_s * 1000 + ROUNDING_MS
     }
 
     /// These values for a returning publisher that [fits](Self::fits).
@@ -154,6 +167,39 @@ impl Plan {
     /// The track that cuts are made on: the first video track, or the first audio track.
     pub fn cutting_track(&self) -> &TrackPlan {
         self.tracks.iter().find(|track| track.kind == TrackKind::Video).unwrap_or(&self.tracks[0])
+    }
+}
+
+/// How long frames last, milliseconds, rounded up.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct FramesMs {
+    /// Of the track with the longest ones.
+    longest: u32,
+    /// The same beside the track that cuts are made on: the others end up to a frame later than it.
+    pub(super) longest_other: u32,
+}
+
+impl FramesMs {
+    /// Of a session's tracks; nothing where there are none.
+    fn of(tracks: &[LearntTrack]) -> Self {
+        let Some(cutting) = tracks.first().map(|_| cutting_track(tracks).track) else {
+            return Self::default();
+        };
+        Self::new(cutting, tracks.iter().map(|track| (track.track, track.cadence)))
+    }
+
+    /// Of tracks of which `cutting` is the one that cuts are made on.
+    pub(super) fn new(cutting: TrackId, tracks: impl Iterator<Item = (TrackId, Cadence)>) -> Self {
+        tracks.fold(Self::default(), |frames, (track, cadence)| {
+            let ms = frame_ms_ceil(cadence);
+            let other = if track == cutting { 0 } else { ms };
+            Self { longest: frames.longest.max(ms), longest_other: frames.longest_other.max(other) }
+        })
+    }
+
+    /// The shortest segment: two frames, so that every rendition has one in between.
+    pub(super) fn segment_min(self) -> u32 {
+        self.longest.saturating_mul(2)
     }
 }
 
@@ -185,7 +231,7 @@ fn part_target_ms(wish_ms: u32, tracks: &[LearntTrack]) -> Option<u32> {
         |&target: &u32| target <= PART_TARGET_MS_MAX && tracks.iter().all(|track| fills_parts(track, target));
     let cadence = cutting_track(tracks).cadence;
     match cadence {
-        Cadence::Grid { timescale, frame_ticks, .. } | Cadence::Samples { timescale, frame_ticks } => {
+        Cadence::Grid { timescale, frame_ticks, .. } | Cadence::Samples { timescale, frame_ticks, .. } => {
             let (rate, frame) = (u64::from(timescale.get()), u64::from(frame_ticks));
             let nearest = (u64::from(wish_ms) * rate + 500 * frame) / (1000 * frame);
             let targets = (nearest.max(1)..).map(|frames| (frames * frame * 1000).div_ceil(rate));
@@ -217,9 +263,13 @@ fn whole_frames(cadence: Cadence, ms: u32) -> u32 {
     u32::try_from(ticks / u64::from(cadence.frame_ticks().max(1))).unwrap_or(u32::MAX)
 }
 
-/// A frame's duration in milliseconds, rounded up.
-pub(super) fn frame_ms_ceil(cadence: Cadence) -> u32 {
-    let ticks = u64::from(cadence.frame_ticks()) * 1000;
+/// Duration of a frame in milliseconds, rounded up: of sound the longest one, of pictures a typical one.
+fn frame_ms_ceil(cadence: Cadence) -> u32 {
+    let frame_ticks = match cadence {
+        Cadence::Samples { longest_ticks, .. } => longest_ticks,
+        Cadence::Grid { .. } | Cadence::Variable { .. } => cadence.frame_ticks(),
+    };
+    let ticks = u64::from(frame_ticks) * 1000;
     u32::try_from(ticks.div_ceil(u64::from(cadence.timescale().get()))).unwrap_or(u32::MAX)
 }
 
@@ -274,7 +324,7 @@ mod tests {
         assert!(plan.can_skip_until_s >= 6 * plan.target_duration_s);
         for track in &plan.tracks {
             if let Cadence::Grid { timescale, frame_ticks, .. }
-            | Cadence::Samples { timescale, frame_ticks } = track.cadence
+            | Cadence::Samples { timescale, frame_ticks, .. } = track.cadence
             {
                 let frame_ms = f64::from(frame_ticks) * 1000.0 / f64::from(timescale.get());
                 let part_ms = f64::from(track.frames_per_part) * frame_ms;
@@ -284,6 +334,14 @@ mod tests {
             }
         }
         assert!(td_ms + 499.0 >= f64::from(plan.segment_target_ms.max(plan.gop_ms)), "{plan:?}");
+        // Two frames of every track between cuts, and another one until the last rendition has made the cut.
+        let frame_ms = |track: &TrackPlan| {
+            f64::from(track.cadence.frame_ticks()) * 1000.0 / f64::from(track.cadence.timescale().get())
+        };
+        let longest = |tracks: &mut dyn Iterator<Item = &TrackPlan>| tracks.map(frame_ms).fold(0.0, f64::max);
+        let cutting = plan.cutting_track().track;
+        let others = longest(&mut plan.tracks.iter().filter(|track| track.track != cutting));
+        assert!(td_ms + 499.0 >= 2.0 * longest(&mut plan.tracks.iter()) + others, "{plan:?}");
     }
 
     #[test]
@@ -377,6 +435,44 @@ mod tests {
                 assert!(target_ms >= longest_ms, "{longest_ms} ms in {target_ms} ms");
             }
         }
+    }
+
+    /// FLAC has blocks of up to 65,535 samples, a packet of E-AC-3 many frames; video may be a picture in two seconds.
+    #[test]
+    fn long_frames_get_a_target_duration_that_cuts_have_room_in() {
+        let samples = |samples| Cadence::learn_audio(&[], Timescale::new(48_000).unwrap(), samples);
+        let grid = |frame_ms: u32| Cadence::Grid {
+            timescale: Timescale::VIDEO,
+            frame_ticks: frame_ms * 90,
+            tolerance_ticks: 0,
+        };
+        let with = |video, audio| tracks(&[(TrackKind::Video, video), (TrackKind::Audio, audio)]);
+        for (video, audio, target_duration_s) in [
+            (video(30, 1), samples(65_535), 4),
+            (video(30, 1), samples(43 * 1536), 4),
+            (grid(2000), samples(1024), 4),
+            (grid(4000), samples(1024), 8),
+            (grid(4000), samples(4 * 48_000 - 1024), 12),
+        ] {
+            for wishes in PRESETS {
+                let learnt = with(video, audio);
+                let plan = Plan::new(wishes, 2000, &learnt).unwrap();
+                assert_lawful(&plan);
+                assert!(plan.target_duration_s >= target_duration_s, "{plan:?}");
+                assert!(plan.fits(&learnt));
+            }
+        }
+        // Blocks that are mostly short, of a FLAC that announces long ones.
+        let learnt = with(video(30, 1), samples(4096).with_longest_samples(65_535));
+        let plan = Plan::new(PRESETS[1], 2000, &learnt).unwrap();
+        assert!(plan.part_target_ms >= 1366 && plan.target_duration_s >= 4, "{plan:?}");
+        assert_lawful(&plan);
+        // One frame fills the parts of many, and leaves no room for two of them between cuts.
+        let frozen = Wishes { part_ms: 1400, segment_ms: 2000 };
+        let plan = Plan::new(frozen, 2000, &with(video(30, 1), samples(1024))).unwrap();
+        assert_eq!(plan.target_duration_s, 2);
+        assert!(fills_parts(&with(video(30, 1), samples(65_535))[1], plan.part_target_ms));
+        assert!(!plan.fits(&with(video(30, 1), samples(65_535))));
     }
 
     #[test]

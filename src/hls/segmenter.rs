@@ -22,7 +22,7 @@ pub use action::{Action, Findings, Listing, Verdict};
 use std::collections::VecDeque;
 
 use super::RenditionId;
-use super::plan::{PART_FILL_PERCENT_MIN, Plan, frame_ms_ceil};
+use super::plan::{FramesMs, PART_FILL_PERCENT_MIN, Plan, ROUNDING_MS};
 use crate::media::{FrameTime, Now, TrackId, TrackKind};
 use track::Track;
 
@@ -95,10 +95,9 @@ struct Cut {
     discontinuity: bool,
 }
 
-/// A key frame is waited for only if it is expected at most this much past TARGETDURATION, milliseconds,
+/// A key frame is waited for only if it is expected at most this much past TARGETDURATION, milliseconds; no
+/// segment is longer than [`ROUNDING_MS`] past it.
 const WAIT_MS: u32 = 490;
-/// and no segment is longer than TARGETDURATION and this.
-const ROUNDING_MS: u32 = 499;
 
 impl Segmenter {
     /// A session that has cut nothing yet.
@@ -106,7 +105,7 @@ impl Segmenter {
         let renditions_count = plan.tracks.iter().map(|track| usize::from(track.rendition.0) + 1).max();
         let mut segmenter = Self {
             part_target_ms: plan.part_target_ms,
-            segment_ms_max: plan.target_duration_s * 1000 + ROUNDING_MS,
+            segment_ms_max: plan.segment_ms_max(),
             cutting_ms_max: 0,
             segment_ms_min: 0,
             segment_target_ms: plan.segment_target_ms,
@@ -137,12 +136,11 @@ impl Segmenter {
             let video = own.clone().find(|(_, track)| track.kind == TrackKind::Video);
             rendition.measure = video.or_else(|| own.next()).map_or(0, |(track, _)| track);
         }
-        let cutting = self.cutting;
-        let others = plan.tracks.iter().enumerate().filter(|(index, _)| *index != cutting);
-        let longest_other = others.map(|(_, track)| frame_ms_ceil(track.cadence)).max().unwrap_or(0);
-        self.cutting_ms_max = self.segment_ms_max.saturating_sub(longest_other);
-        let longest = plan.tracks.iter().map(|track| frame_ms_ceil(track.cadence)).max().unwrap_or(0);
-        self.segment_ms_min = 2 * longest;
+        let tracks = plan.tracks.iter().map(|track| (track.track, track.cadence));
+        let frames = FramesMs::new(plan.cutting_track().track, tracks);
+        self.cutting_ms_max = self.segment_ms_max.saturating_sub(frames.longest_other);
+        self.segment_ms_min = frames.segment_min();
+        debug_assert!(self.segment_ms_min <= self.cutting_ms_max, "{plan:?}");
         self.gop_ticks = None;
     }
 

@@ -28,12 +28,14 @@ pub enum Cadence {
         /// A timestamp that is ahead by no more than this is jitter; beyond it frames are missing.
         tolerance_ticks: u32,
     },
-    /// Audio on its sample clock: every frame has as many samples.
+    /// Audio on its sample clock: every frame has as many samples, or says how many it has.
     Samples {
         /// Samples a second.
         timescale: Timescale,
-        /// Samples of each frame, more than 0.
+        /// Samples of each frame, or of most of them, more than 0.
         frame_ticks: u32,
+        /// Samples of the longest frame that was announced, at least `frame_ticks`.
+        longest_ticks: u32,
     },
     /// Variable frame rate: a frame's duration is known when the next one comes.
     Variable {
@@ -165,7 +167,21 @@ impl Cadence {
         let runs = sorted.chunk_by(|a, b| a == b).filter(|run| run[0] > 0);
         // Of equally common ones the longest: parts must have room for it.
         let commonest = runs.max_by_key(|run| (run.len(), run[0]))?;
-        Some(Self::Samples { timescale: sample_rate, frame_ticks: commonest[0] })
+        Some(Self::samples(sample_rate, commonest[0]))
+    }
+
+    fn samples(timescale: Timescale, frame_ticks: u32) -> Self {
+        Self::Samples { timescale, frame_ticks, longest_ticks: frame_ticks }
+    }
+
+    /// The same, where a configuration announces frames of up to so many samples. Means nothing for pictures.
+    pub fn with_longest_samples(self, samples: u32) -> Self {
+        match self {
+            Self::Samples { timescale, frame_ticks, .. } => {
+                Self::Samples { timescale, frame_ticks, longest_ticks: samples.max(frame_ticks) }
+            }
+            pictures => pictures,
+        }
     }
 
     /// Learns an audio track: its sample clock, with `samples_per_frame` samples a frame (1,024 for
@@ -180,7 +196,7 @@ impl Cadence {
                 frame_ticks = frame_ticks.saturating_mul(2);
             }
         }
-        Self::Samples { timescale: sample_rate, frame_ticks }
+        Self::samples(sample_rate, frame_ticks)
     }
 
     /// Ticks a second.
@@ -203,8 +219,8 @@ impl Cadence {
     /// The longest duration of a frame that is expected.
     pub fn longest_ticks(self) -> u32 {
         match self {
-            Self::Grid { frame_ticks, .. } | Self::Samples { frame_ticks, .. } => frame_ticks,
-            Self::Variable { longest_ticks, .. } => longest_ticks,
+            Self::Grid { frame_ticks, .. } => frame_ticks,
+            Self::Samples { longest_ticks, .. } | Self::Variable { longest_ticks, .. } => longest_ticks,
         }
     }
 

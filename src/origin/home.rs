@@ -341,7 +341,9 @@ impl Home {
         if silent_us < TIMESTAMP_LEAP_MS_MAX as u64 * 1000 {
             publisher.turns.leaps(leaps_count, now)?;
         }
-        if matches!(step, Step::Relearn | Step::NewSession) {
+        // While it is being learnt, a change costs no viewer anything, but the frames that were kept.
+        let is_turn = matches!(step, Step::Relearn | Step::NewSession);
+        for _ in 0..publisher.ingest.take_changes().max(is_turn.into()) {
             publisher.turns.change(now)?;
         }
         // Here as well: while media comes in time, [`Home::handle_time`] may not be due for hours.

@@ -45,6 +45,10 @@ pub struct Ingest {
     learning: Option<Learning>,
     unsupported: Option<String>,
     frames: FramesReceived,
+    /// Kinds that were configured.
+    configured: SmallVec<[TrackKind; 2]>,
+    /// Times that one was configured anew since [`Ingest::take_changes`].
+    changes: u32,
 }
 
 /// What onMetaData announced; kept, since it is not said again when a track changes.
@@ -102,6 +106,8 @@ impl Ingest {
             learning: Some(learning),
             unsupported: None,
             frames: FramesReceived::default(),
+            configured: SmallVec::new(),
+            changes: 0,
         }
     }
 
@@ -128,6 +134,12 @@ impl Ingest {
     /// Frames begun.
     pub fn frames(&self) -> FramesReceived {
         self.frames
+    }
+
+    /// How often a kind that had been configured was configured anew since the last call, learning or not: each
+    /// time what was kept of it is lost.
+    pub fn take_changes(&mut self) -> u32 {
+        std::mem::take(&mut self.changes)
     }
 
     /// What was learnt does not fit the values that were given: learns it for a new session.
@@ -190,6 +202,11 @@ impl Ingest {
         for event in self.demuxer.feed(fragment) {
             match event {
                 Event::Config { kind, .. } => {
+                    if self.configured.contains(&kind) {
+                        self.changes += 1;
+                    } else {
+                        self.configured.push(kind);
+                    }
                     step = reconfigure(&mut self.learning, &self.hints, self.settings, kind).unwrap_or(step);
                 }
                 Event::VideoMetadata { amf } => said = color_info(&amf).or(said),
@@ -228,6 +245,7 @@ impl Ingest {
         // Of the pictures that follow; a frame is never in the same message.
         if said.is_some_and(|hdr| self.demuxer.set_hdr(hdr).is_some()) {
             let kind = TrackKind::Video;
+            self.changes += 1;
             step = reconfigure(&mut self.learning, &self.hints, self.settings, kind).unwrap_or(step);
         }
         match step {

@@ -192,8 +192,12 @@ impl Learning {
 
     /// Drops what is kept of a kind; pictures begin again with an IDR.
     fn forget(&mut self, kind: TrackKind) {
-        self.frames.retain(|frame| frame.begin.kind != kind);
-        self.frames_bytes = self.frames.iter().map(cost).sum();
+        let kept_bytes = &mut self.frames_bytes;
+        self.frames.retain(|frame| {
+            let is_kept = frame.begin.kind != kind;
+            *kept_bytes -= if is_kept { 0 } else { cost(frame) };
+            is_kept
+        });
         if kind == TrackKind::Video {
             self.video_since_us = None;
             self.video_frames = 0;
@@ -277,7 +281,9 @@ impl Learning {
             None => {
                 let of_kind = self.frames.iter().filter(|frame| frame.begin.kind == kind);
                 let samples: Vec<u32> = of_kind.filter_map(|frame| frame.begin.samples).collect();
-                Cadence::of_samples(&samples, sample_rate)
+                let cadence = Cadence::of_samples(&samples, sample_rate)?;
+                let CodecConfig::Flac(flac) = config else { return Some(cadence) };
+                Some(cadence.with_longest_samples(flac.frame_samples_max()))
             }
         }
     }
@@ -385,6 +391,21 @@ mod tests {
         }
         assert!(learning.frames_bytes > LEARNING_BYTES_MAX / 2, "sound is kept for the IDR");
         assert!(learning.finish(&Demuxer::new(), Now::default()).is_none());
+    }
+
+    #[test]
+    fn what_is_forgotten_costs_nothing_any_more() {
+        let mut learning = Learning::new(SETTINGS);
+        for index in 0..20 {
+            feed(&mut learning, TrackKind::Video, index, index == 0, &vec![0; 100 + index as usize]);
+            feed(&mut learning, TrackKind::Audio, index, false, &[0; 7]);
+        }
+        for kind in [TrackKind::Audio, TrackKind::Audio, TrackKind::Video] {
+            learning.config_changed(kind);
+            assert!(learning.frames.iter().all(|frame| frame.begin.kind != kind));
+            assert_eq!(learning.frames_bytes, learning.frames.iter().map(cost).sum::<usize>());
+        }
+        assert_eq!(learning.frames_bytes, 0);
     }
 
     #[test]

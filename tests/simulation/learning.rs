@@ -3,7 +3,8 @@
 use super::harness::{Simulation, settings};
 use super::support::encoder::{Encoder, Gop, Message};
 use rapidrtmp::hls::EventBody;
-use rapidrtmp::origin::home::{HomeSettings, StreamState};
+use rapidrtmp::limits::PARAMETER_CHANGES_PER_MIN_MAX;
+use rapidrtmp::origin::home::{HomeError, HomeSettings, StreamState};
 
 fn is_config(message: &Message) -> bool {
     message.body[1] == 0
@@ -174,4 +175,20 @@ fn a_gop_that_is_said_to_be_longer_than_12_s_gets_the_longest_segments_and_is_no
         let cuts = simulation.home.live().expect("a session").findings().forced_cuts;
         assert!(cuts <= case.forced_cuts_max, "{}: {cuts} forced cuts", case.name);
     }
+}
+
+/// Each loses what was kept, so a publisher that is never learnt must not go on like this.
+#[test]
+fn changes_of_configuration_are_counted_while_learning_too() {
+    let config = |width_mbs| Encoder { width_mbs, ..Encoder::default() }.messages(1).remove(0);
+    let configs = [config(20), config(40)];
+    assert!(is_config(&configs[0]) && configs[0].video && configs[0].body != configs[1].body);
+    let mut simulation = Simulation::new(settings());
+    let id = simulation.attach();
+    for index in 0..=PARAMETER_CHANGES_PER_MIN_MAX as usize {
+        simulation.send(id, &configs[index % 2]).expect("the first and as many changes as are allowed");
+        simulation.send(id, &configs[index % 2]).expect("the same again is none");
+    }
+    let next = &configs[(PARAMETER_CHANGES_PER_MIN_MAX as usize + 1) % 2];
+    assert!(matches!(simulation.send(id, next), Err(HomeError::Turns(_))));
 }

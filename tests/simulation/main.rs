@@ -14,4 +14,5 @@ mod interleaving;
 mod latency;
 mod learning;
 mod lifecycle;
+mod long_frames;
 mod replicas;

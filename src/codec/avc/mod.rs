@@ -160,7 +160,7 @@ impl DecoderConfig {
 /// By the record's bytes and what was said beside them: the rest follows.
 impl PartialEq for DecoderConfig {
     fn eq(&self, other: &Self) -> bool {
-        self.record == other.record && self.signalled == other.signalled
+        self.record == other.record && self.hdr() == other.hdr()
     }
 }
 

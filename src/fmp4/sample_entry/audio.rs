@@ -46,11 +46,20 @@ fn write_entry(
         out.put_u16(u16::from(sound.channels.unwrap_or(2)));
         out.put_u16(u16::from(sample_bits));
         out.put_u32(0);
-        // 16.16 fixed point: rates that do not fit are left to the record.
-        out.put_u16(u16::try_from(sound.sample_rate).unwrap_or(0));
+        // 16.16 fixed point: rates that do not fit are left to the record, but FLAC has a rule for them.
+        let rate = if entry == b"fLaC" { flac_rate(sound.sample_rate) } else { 0 };
+        out.put_u16(u16::try_from(sound.sample_rate).unwrap_or(rate));
         out.put_u16(0);
         record(out);
     });
+}
+
+/// samplerate of FLAC: the greatest regular division of the rate that fits, 48,000 for 96 and 192 kHz; the greatest
+/// value where there is none (its binding to ISOBMFF).
+fn flac_rate(sample_rate: u32) -> u16 {
+    let mut halves =
+        std::iter::successors(Some(sample_rate), |rate| rate.is_multiple_of(2).then_some(rate / 2));
+    halves.find_map(|rate| u16::try_from(rate).ok()).unwrap_or(u16::MAX)
 }
 
 fn write_esds(out: &mut Vec<u8>, config: &aac::AudioConfig) {

@@ -119,3 +119,30 @@ fn hdr_stands_in_the_sample_entry() {
         assert_eq!(content(&init, b"clli"), b"\x03\xe8\x01\x90");
     }
 }
+
+/// 96 kHz does not fit 16 bits before the point.
+#[test]
+fn rates_that_do_not_fit_a_sample_entry_are_halved_there() {
+    for (hz, said) in [
+        (44_100, 44_100),
+        (65_535, 65_535),
+        (88_200, 44_100),
+        (96_000, 48_000),
+        (176_400, 44_100),
+        (192_000, 48_000),
+        (88_201, 65_535),
+        (655_350, 65_535),
+    ] {
+        let mut record = STREAMINFO.to_vec();
+        // 20 bits, then what stands there of channels.
+        let packed = u32::from_be_bytes([0, record[10], record[11], record[12]]);
+        let packed = hz << 4 | packed & 0xf;
+        record[10..13].copy_from_slice(&packed.to_be_bytes()[1..]);
+        let Parsed::Whole(config) = CodecConfig::parse(Codec::Flac, record.into()).unwrap() else {
+            panic!("a configuration")
+        };
+        assert_eq!(config.sound().unwrap().sample_rate, hz);
+        let Entry::Flac(flac) = entry(&config) else { panic!("fLaC") };
+        assert_eq!(flac.audio.sample_rate.integer(), said, "{hz}");
+    }
+}

@@ -60,7 +60,7 @@ impl Segmenter {
         let shortest_us = i64::from(self.segment_ms_min) * 1000;
         let longest_us = i64::from(self.cutting_ms_max) * 1000;
         let presentation_us = self.tracks[self.cutting].us(decode + u64::from(offset));
-        presentation_us.clamp(self.cut_us + shortest_us, self.cut_us + longest_us)
+        presentation_us.max(self.cut_us + shortest_us).min(self.cut_us + longest_us)
     }
 
     /// How long after its decode time the earliest picture of a group that this key frame begins is shown.
@@ -106,7 +106,7 @@ impl Segmenter {
         let track = &self.tracks[self.cutting];
         let gop = self.gop_ticks.unwrap_or(0).max(track.ticks_of_ms(self.gop_ms));
         let gop = gop.max(u64::from(track.frame_ticks));
-        let wait_max = track.ticks_of_ms(self.cutting_ms_max - (ROUNDING_MS - WAIT_MS));
+        let wait_max = track.ticks_of_ms(self.cutting_ms_max.saturating_sub(ROUNDING_MS - WAIT_MS));
         elapsed >= track.ticks_of_ms(self.segment_ms_min)
             && (elapsed >= track.ticks_of_ms(self.segment_target_ms) || elapsed + gop > wait_max)
     }

@@ -299,6 +299,8 @@ fn audio_cadence(rate: u32) -> Cadence {
 struct Publisher {
     rate: (u32, u32),
     audio_rate: Option<u32>,
+    /// Of a frame of sound.
+    audio_samples: u32,
     /// Frames of a group of pictures.
     keyint: u64,
     /// One frame in so many is a scene cut; 0 for none.
@@ -321,6 +323,7 @@ impl Publisher {
         Self {
             rate,
             audio_rate,
+            audio_samples: 1024,
             keyint,
             scene_cut_in: 0,
             reorder: 0,
@@ -335,7 +338,8 @@ impl Publisher {
 
     fn cadences(&self) -> Vec<(TrackKind, Cadence)> {
         let mut cadences = vec![(TrackKind::Video, video_cadence(self.rate))];
-        cadences.extend(self.audio_rate.map(|rate| (TrackKind::Audio, audio_cadence(rate))));
+        let audio = |rate| Cadence::learn_audio(&[], Timescale::new(rate).unwrap(), self.audio_samples);
+        cadences.extend(self.audio_rate.map(|rate| (TrackKind::Audio, audio(rate))));
         cadences
     }
 
@@ -348,7 +352,8 @@ impl Publisher {
     fn publish(&self, caller: &mut Caller, timeline: &mut Timeline, seconds: u64, random: &mut Random) {
         let (frames, per) = (u64::from(self.rate.0), u64::from(self.rate.1));
         let video_us = |n: u64| n * 1_000_000 * per / frames;
-        let audio_us = |n: u64| n * 1024 * 1_000_000 / u64::from(self.audio_rate.unwrap_or(1));
+        let samples = u64::from(self.audio_samples);
+        let audio_us = |n: u64| n * samples * 1_000_000 / u64::from(self.audio_rate.unwrap_or(1));
         let start_us = caller.now.monotonic_us;
         let (mut video, mut audio, mut since_key, mut gone) = (0u64, 0u64, 0u64, 0u64);
         while video_us(video) < seconds * 1_000_000 {
@@ -447,6 +452,31 @@ fn ten_minutes_of_scene_cuts_and_of_long_groups_keep_all_rules() {
                 let findings = caller.segmenter.findings();
                 assert_eq!((findings.forced_cuts, findings.parts_short), (0, 0), "{rate:?} {wishes:?}");
                 assert!(caller.renditions[0].segments.len() > 30);
+            }
+        }
+    }
+}
+
+/// Blocks of FLAC and packets of E-AC-3 may be longer than half a segment of the preset, slow pictures too.
+#[test]
+fn frames_longer_than_half_a_segment_keep_all_rules() {
+    for wishes in PRESETS {
+        for (rate, keyint, audio_samples) in [
+            ((30, 1), 60, 65_535),
+            ((30, 1), 55, 65_535),
+            ((30, 1), 60, 43 * 1536),
+            ((30, 1), 300, 43 * 1536),
+            ((1, 2), 1, 1024),
+            ((1, 2), 5, 93 * 1024),
+        ] {
+            for (muxed, audio_ahead_us) in [(false, 0), (false, -1_500_000), (true, 0)] {
+                let mut publisher = Publisher::plain(rate, Some(48_000), keyint);
+                (publisher.audio_samples, publisher.muxed) = (audio_samples, muxed);
+                publisher.audio_ahead_us = audio_ahead_us;
+                let (mut caller, _) = publisher.run(wishes, 120, 5);
+                caller.close_all();
+                caller.check_alignment();
+                assert!(caller.renditions[0].segments.len() > 7, "{rate:?} {audio_samples} {wishes:?}");
             }
         }
     }
