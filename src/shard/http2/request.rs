@@ -220,8 +220,9 @@ impl Answering {
         let shard = &shared.asker.service.shard;
         let turn = shared.turns.enter(rank);
         let mut owed = Owed::new(&shared.owed_bytes, payload_bytes as u64);
-        // Whatever holds it up: its media is not kept for longer than the slowest line takes for all that is owed.
-        let end_us = shard.monotonic_us() + 2 * HTTP_SEND_STALL_US_MAX + owed.line_us();
+        // Whatever holds it up, from then on its media is not kept for longer than the slowest line takes for all that
+        // is owed.
+        let mut end_us = None;
         // Its clock runs only while the stream is without window.
         let (mut held_up_us, mut has_waited, mut patience) = (0, false, Patience::new(0));
         for piece in payload.iter().filter(|piece| !piece.is_empty()) {
@@ -234,6 +235,7 @@ impl Answering {
                     if turn.poll(context).is_ready() {
                         return Poll::Ready(Ok(()));
                     }
+                    let end_us = *end_us.get_or_insert_with(|| shard.monotonic_us() + owed.patience_us());
                     self.deadline.set(end_us);
                     self.deadline.poll_expired(context).map(|()| Err(Cut::Slow(EndedBecause::SlowReader)))
                 })
@@ -254,6 +256,7 @@ impl Answering {
                         // A look that took longer was this shard's fault.
                         let waited_us = (now_us - from_us).min(2 * HTTP2_WINDOW_LOOK_US);
                         held_up_us += if is_full { 0 } else { waited_us };
+                        let end_us = *end_us.get_or_insert_with(|| from_us + owed.patience_us());
                         let is_late = held_up_us > patience.until_us(owed.left_bytes) || now_us > end_us;
                         if is_late && !is_open {
                             return Err(Cut::Slow(EndedBecause::SlowReader));
@@ -310,9 +313,10 @@ impl<'a> Owed<'a> {
         Self { all_bytes, left_bytes: bytes }
     }
 
-    /// How long the slowest line takes for all of it.
-    fn line_us(&self) -> u64 {
-        self.all_bytes.get().saturating_mul(1_000_000) / HTTP_SEND_BYTES_PER_S_MIN
+    /// How long the slowest line takes for all that the connection owes, with what else may hold it up.
+    fn patience_us(&self) -> u64 {
+        2 * HTTP_SEND_STALL_US_MAX
+            + self.all_bytes.get().saturating_mul(1_000_000) / HTTP_SEND_BYTES_PER_S_MIN
     }
 
     fn took(&mut self, bytes: u64) {

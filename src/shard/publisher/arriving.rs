@@ -47,15 +47,8 @@ impl Arriving {
     }
 
     /// One that has published, said goodbye to its stream, and may publish another.
-    pub(super) fn again(
-        service: Rc<Service>,
-        transport: Transport,
-        session: ServerSession,
-        address: IpAddr,
-        place: Place,
-        unread: Vec<u8>,
-    ) -> Self {
-        Self { has_published: true, ..Self::new(service, transport, session, address, place, unread) }
+    pub(super) fn again(self) -> Self {
+        Self { has_published: true, ..self }
     }
 
     /// Serves it until it publishes, and hands it to its stream's home.

@@ -120,7 +120,7 @@ impl Publishing {
         let Self { service, transport, session, address, place, unread, .. } = self;
         // The home has let go of it when the publisher left.
         let Ok(transport) = Rc::try_unwrap(transport) else { return End::Closed.count(&service) };
-        let arriving = Arriving::again(Rc::clone(&service), transport, session, address, place, unread);
+        let arriving = Arriving::new(Rc::clone(&service), transport, session, address, place, unread).again();
         let again = until_published(Rc::clone(&service), address, arriving.run());
         service.shard.spawn("rtmp", again);
     }
