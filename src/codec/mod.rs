@@ -14,6 +14,7 @@ mod nal;
 pub mod opus;
 mod piece;
 mod sei;
+mod sps;
 mod video;
 pub mod vp9;
 
@@ -21,6 +22,7 @@ pub use bits::OutOfBits;
 pub use config::{CodecConfig, ConfigError, Parsed, Sound, Unfinished};
 pub use frame::{Frame, FrameError, FrameRole, FrameWalker};
 pub use piece::{Inline, Piece};
+pub use sps::SpsError;
 pub use video::{Colour, ContentLight, FrameRate, Hdr, MasteringDisplay, Picture, VideoRange};
 
 /// A codec that is carried.

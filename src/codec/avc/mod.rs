@@ -4,9 +4,10 @@
 mod sps;
 mod x264;
 
+pub use super::SpsError;
 pub use super::nal::{NalError, NalStep, NalUnits, NalWalker, nal_units};
 pub use super::video::{Colour, FrameRate};
-pub use sps::{Sps, SpsError, Timing};
+pub use sps::{Sps, Timing};
 pub(super) use x264::parse_options;
 pub use x264::{X264Options, x264_options};
 

@@ -2,7 +2,8 @@
 //! server needs it. Everything up to the last wanted field is read, since it is a bit stream.
 
 use super::NAL_SPS;
-use crate::codec::bits::{BitReader, OutOfBits};
+use crate::codec::SpsError;
+use crate::codec::bits::BitReader;
 use crate::codec::nal::unescape;
 use crate::codec::video::{Colour, FrameRate, SAMPLE_ASPECT_EXTENDED, sample_aspect};
 use crate::limits::{CODEC_CONFIG_BYTES_MAX, PICTURE_SIDE_PIXELS_MAX};
@@ -48,38 +49,6 @@ pub struct Timing {
     pub time_scale: u32,
     /// fixed_frame_rate_flag: the rate is a promise, not a hint.
     pub fixed: bool,
-}
-
-/// Why a sequence parameter set was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum SpsError {
-    /// It ends too early, or holds a number of more than 32 bits.
-    #[error("SPS: {0}")]
-    Bits(#[from] OutOfBits),
-    /// Not an SPS.
-    #[error("SPS: NAL unit of type {found}")]
-    NalType {
-        /// nal_unit_type found; 0 for none.
-        found: u8,
-    },
-    /// A field is outside its range.
-    #[error("SPS: {field} is {found}, at most {allowed} is allowed")]
-    Range {
-        /// The standard's name of the field.
-        field: &'static str,
-        /// Value found.
-        found: u32,
-        /// Largest value allowed.
-        allowed: u32,
-    },
-    /// Cropping leaves no picture.
-    #[error("SPS: cropping leaves nothing of {width}x{height}")]
-    Cropping {
-        /// Coded width.
-        width: u32,
-        /// Coded height.
-        height: u32,
-    },
 }
 
 impl Sps {

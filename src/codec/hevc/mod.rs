@@ -3,7 +3,8 @@
 
 mod sps;
 
-pub use sps::{ProfileTierLevel, Sps, SpsError};
+pub use super::SpsError;
+pub use sps::{ProfileTierLevel, Sps};
 
 use super::frame::FrameRole;
 use super::nal::{NalTypes, nal_units, unescape};

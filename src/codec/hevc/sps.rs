@@ -3,6 +3,7 @@
 //! is a bit stream.
 
 use super::{NAL_SPS, NAL_VPS, nal_type};
+use crate::codec::SpsError;
 use crate::codec::bits::{BitReader, OutOfBits};
 use crate::codec::nal::unescape;
 use crate::codec::video::{Colour, FrameRate, SAMPLE_ASPECT_EXTENDED, sample_aspect};
@@ -60,38 +61,6 @@ pub struct Sps {
     pub colour: Option<Colour>,
     /// Of pictures, by vui_timing_info.
     pub frame_rate: Option<FrameRate>,
-}
-
-/// Why a sequence parameter set was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum SpsError {
-    /// It ends too early, or holds a number of more than 32 bits.
-    #[error("SPS: {0}")]
-    Bits(#[from] OutOfBits),
-    /// Not an SPS.
-    #[error("SPS: NAL unit of type {found}")]
-    NalType {
-        /// nal_unit_type found.
-        found: u8,
-    },
-    /// A field is outside its range.
-    #[error("SPS: {field} is {found}, at most {allowed} is allowed")]
-    Range {
-        /// The standard's name of the field.
-        field: &'static str,
-        /// Value found.
-        found: u32,
-        /// Largest value allowed.
-        allowed: u32,
-    },
-    /// The conformance window is empty.
-    #[error("SPS: the conformance window leaves nothing of {width}x{height}")]
-    Window {
-        /// Coded width.
-        width: u32,
-        /// Coded height.
-        height: u32,
-    },
 }
 
 impl Sps {
@@ -249,7 +218,7 @@ fn read_profile_tier_level(bits: &mut BitReader<'_>, sub_layers: u8) -> Result<P
 fn read_picture_size(bits: &mut BitReader<'_>, chroma_array_type: u8) -> Result<(u32, u32), SpsError> {
     let width = bounded(bits, "pic_width_in_luma_samples", PICTURE_SIDE_PIXELS_MAX)?;
     let height = bounded(bits, "pic_height_in_luma_samples", PICTURE_SIDE_PIXELS_MAX)?;
-    let empty = SpsError::Window { width, height };
+    let empty = SpsError::Cropping { width, height };
     if width == 0 || height == 0 {
         return Err(empty);
     }
