@@ -112,6 +112,8 @@ impl<M: Send> Mesh<M> {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         let registration = shard.inner().poll_set.register(target.bell.as_fd())?;
+        // A part from its home is not to wait for the viewers of the one before.
+        registration.look_first()?;
         let sender = MeshSender { mesh: self.clone(), origin: index };
         let inbox = MeshInbox { registration, mesh: self.clone(), index, next: 0, budget: shard.budget() };
         Ok((sender, inbox))

@@ -51,6 +51,14 @@ impl Socket {
         })
     }
 
+    /// Has the shard look at this socket before those of viewers: what it receives is late for all who watch.
+    ///
+    /// # Errors
+    /// ENOSPC and ENOMEM of the epoll set; the socket is then looked at as before.
+    pub fn look_first(&self) -> io::Result<()> {
+        self.registration.look_first()
+    }
+
     /// Takes the socket off this shard, to be put on another. Its deadline is left behind.
     pub fn into_fd(self) -> OwnedFd {
         let Self { registration, socket, .. } = self;
@@ -315,7 +323,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        limits::RECV_BYTES_MAX,
+        limits::{POLL_EVENTS_MAX, RECV_BYTES_MAX},
         shard::{Listener, bind, testing::on_one_shard},
     };
 
@@ -455,6 +463,42 @@ mod tests {
             let mut reply = [0; 5];
             io::Read::read_exact(&mut peer, &mut reply).unwrap();
             assert_eq!(&reply, b"reply");
+        });
+    }
+
+    #[test]
+    fn a_crowd_does_not_delay_who_is_looked_at_first() {
+        const CROWD_COUNT: usize = 10 * POLL_EVENTS_MAX;
+        on_one_shard(|shard| async move {
+            let read = Rc::new(Cell::new(0));
+            let read_before = Rc::new(Cell::new(None));
+            let mut peers = Vec::new();
+            for index in 0..=CROWD_COUNT {
+                let (socket, peer) = pair(&shard);
+                let (read, read_before) = (Rc::clone(&read), Rc::clone(&read_before));
+                if index == CROWD_COUNT {
+                    socket.look_first().unwrap();
+                }
+                shard.spawn("reader", async move {
+                    socket.recv(<[u8]>::len).await.unwrap();
+                    if index == CROWD_COUNT {
+                        read_before.set(Some(read.get()));
+                    }
+                    read.set(read.get() + 1);
+                });
+                peers.push(peer);
+            }
+            // That all have found nothing to read, and wait.
+            shard.sleep_until(0).await;
+            for peer in &mut peers {
+                io::Write::write_all(peer, b"x").unwrap();
+            }
+            while shard.stats().tasks.get() > 0 {
+                shard.ring_turn().await;
+            }
+            assert_eq!(read.get(), CROWD_COUNT + 1);
+            // The last to speak, it is among the first to be heard.
+            assert_eq!(read_before.get(), Some(0));
         });
     }
 

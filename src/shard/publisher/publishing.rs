@@ -75,6 +75,9 @@ impl Publishing {
     pub fn new(service: Rc<Service>, transport: Transport, arrived: Arrived) -> Self {
         let Arrived { place, session, request, permit, unread, address } = arrived;
         let id = PublisherId(service.next_publisher());
+        if let Err(error) = transport.socket().look_first() {
+            tracing::warn!(stream = %request.name, peer = %address, "its media comes behind the requests of viewers: {error}");
+        }
         let (transport, ended) = (Rc::new(transport), Rc::default());
         let heard_us = service.shard.monotonic_us();
         Self {
