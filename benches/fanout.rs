@@ -5,6 +5,9 @@
 //! and the head of the response are not in it, and the sockets are local ones, whose sends cost less than
 //! TCP's. What a viewer costs in all is the floor bench's first row.
 //!
+//! Last comes the same part sent to the same crowd by a bare loop over the sockets, without a list, tasks or a
+//! set of descriptors: landing and loop in turns, and the ratio of their medians.
+//!
 //! `cargo bench --bench fanout`. The viewers' ends are in a process of their own, so that each side needs one
 //! descriptor a viewer: where the system does not allow 10,000, that row is left out and said to be.
 
@@ -58,7 +61,7 @@ fn main() {
     if let [DRAIN, directory, viewers_count, kind] =
         arguments.iter().map(String::as_str).collect::<Vec<_>>()[..]
     {
-        let kind = [Kind::Plain, Kind::Tls].into_iter().find(|known| known.name() == kind);
+        let kind = [Kind::Plain, Kind::Tls, Kind::Bare].into_iter().find(|known| known.name() == kind);
         return drain(
             Path::new(directory),
             viewers_count.parse().expect("how many"),
@@ -84,6 +87,34 @@ fn main() {
     }
     group.finish();
     criterion.final_summary();
+    compare_with_bare_loop();
+}
+
+/// Parts of each side of the comparison, and its crowd.
+const COMPARED_PARTS_COUNT: usize = 41;
+const COMPARED_VIEWERS_COUNT: usize = 5_000;
+
+fn compare_with_bare_loop() {
+    if !are_descriptors_allowed(2 * COMPARED_VIEWERS_COUNT + OWN_DESCRIPTORS_COUNT) {
+        eprintln!("the bare loop is left out: raise the limit of open files (`ulimit -Hn`)");
+        return;
+    }
+    let crowds = [Kind::Plain, Kind::Bare].map(|kind| Crowd::start(kind, COMPARED_VIEWERS_COUNT));
+    let mut spent = [const { Vec::new() }; 2];
+    for _ in 0..COMPARED_PARTS_COUNT {
+        for (crowd, spent) in crowds.iter().zip(&mut spent) {
+            spent.push(crowd.land(1));
+        }
+    }
+    let [landing, bare] = spent.map(|mut spent| {
+        spent.sort_unstable();
+        spent[spent.len() / 2].as_secs_f64() * 1000.0
+    });
+    println!(
+        "one part to {COMPARED_VIEWERS_COUNT} viewers, medians of {COMPARED_PARTS_COUNT} in turns: \
+         landing {landing:.1} ms, bare loop {bare:.1} ms, ratio {:.2}",
+        landing / bare
+    );
 }
 
 /// Raises the limit of open files by `prlimit(1)`, so that no bench needs `unsafe`. A privileged user may
@@ -100,6 +131,8 @@ fn are_descriptors_allowed(count: usize) -> bool {
 enum Kind {
     Plain,
     Tls,
+    /// Plain, and sent without anything of the server's.
+    Bare,
 }
 
 impl Kind {
@@ -107,6 +140,7 @@ impl Kind {
         match self {
             Self::Plain => "plain",
             Self::Tls => "TLS",
+            Self::Bare => "bare",
         }
     }
 }
@@ -133,7 +167,7 @@ impl Crowd {
     fn start(kind: Kind, viewers_count: usize) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let server = match kind {
-            Kind::Plain => None,
+            Kind::Plain | Kind::Bare => None,
             Kind::Tls => Some(server_config(directory.path())),
         };
         let listener = UnixListener::bind(directory.path().join(SOCKET_FILE)).expect("a socket");
@@ -145,7 +179,13 @@ impl Crowd {
         let (tell, spent) = mpsc::channel();
         let orders = Arc::new(Mutex::new(Some(Orders { sockets, server, asked, tell })));
         let shards = spawn_shards(&Plan { shards_count: 1, processors: Vec::new() }, move |shard| {
-            serve(shard, orders.lock().expect("one shard").take().expect("one shard"))
+            let orders = orders.lock().expect("one shard").take().expect("one shard");
+            async move {
+                match kind {
+                    Kind::Plain | Kind::Tls => serve(shard, orders).await,
+                    Kind::Bare => serve_bare(orders),
+                }
+            }
         });
         Self { ask: Some(ask), spent, shards: Some(shards.expect("a shard")), drain, _directory: directory }
     }
@@ -229,6 +269,31 @@ async fn serve(shard: Shard, Orders { sockets, server, asked, tell }: Orders) {
     parked.land();
     while shard.stats().tasks.get() > 0 {
         shard.ring_turn().await;
+    }
+}
+
+/// As [`serve`], with nothing but the sends.
+fn serve_bare(Orders { sockets, asked, tell, .. }: Orders) {
+    let part = vec![7; PART_BYTES];
+    for socket in &sockets {
+        socket.set_nonblocking(true).expect("a socket");
+    }
+    let mut unsent = Vec::with_capacity(sockets.len());
+    while let Ok(parts_count) = asked.recv() {
+        let start = Instant::now();
+        for _ in 0..parts_count {
+            unsent.extend(sockets.iter().map(|socket| (socket, &part[..])));
+            while !unsent.is_empty() {
+                unsent.retain_mut(|(socket, rest)| {
+                    match socket.write(rest) {
+                        Ok(count) => *rest = &rest[count..],
+                        Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+                    }
+                    !rest.is_empty()
+                });
+            }
+        }
+        tell.send(start.elapsed()).expect("the bench waits");
     }
 }
 
