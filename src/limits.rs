@@ -553,6 +553,36 @@ pub const HTTP_SLICES_INLINE: usize = 32;
 /// Seconds a cache may keep an asset: its hash is in its URL.
 pub const ASSET_MAX_AGE_S: u32 = 31_536_000;
 
+// Findings ------------------------------------------------------------------------------------
+
+/// Milliseconds that a group of pictures may last beyond what is expected of it before it is a finding: 60 frames
+/// at 29.97 a second are 2,002 ms. Less than what forces a cut, so that each forced cut is explained.
+pub const FINDING_GOP_TOLERANCE_MS: u32 = 250;
+/// Milliseconds that sound may come after pictures of its time: the parts of the default preset, and its jitter.
+pub const FINDING_AUDIO_LATE_MS: i64 = 500;
+/// Microseconds that frames may be held back by before they come at once: more than a part of the default preset,
+/// and more than what arrival commonly varies by.
+pub const FINDING_BURST_US: i64 = 400_000;
+/// Microseconds after which what was held back counts as late for good: two windows, so that the least of both is
+/// as late.
+pub const FINDING_BURST_OVER_US: u64 = 2 * FINDING_WINDOW_US;
+/// Microseconds over which the bit rate is measured, and over which the least delayed frame is sought for the drift.
+pub const FINDING_WINDOW_US: u64 = 10_000_000;
+/// Windows that a drift is told from: 20 minutes. They cost 8 bytes each, for two kinds of track of each stream.
+pub const FINDING_DRIFT_WINDOWS_MAX: usize = 120;
+/// Windows before which no drift is told: 5 minutes.
+pub const FINDING_DRIFT_WINDOWS_MIN: usize = 30;
+const _: () = assert!(FINDING_DRIFT_WINDOWS_MIN <= FINDING_DRIFT_WINDOWS_MAX);
+/// Microseconds by which one window may differ from the course of those before it: beyond, the way has changed, and
+/// the drift is measured anew.
+pub const FINDING_DRIFT_STEP_US: f64 = 50_000.0;
+/// Parts per million that a clock must run fast or slow by, for certain: what an ordinary crystal does.
+pub const FINDING_DRIFT_PPM_MIN: i64 = 20;
+/// Kilobits a second beyond which a declared bit rate is nonsense.
+pub const FINDING_DECLARED_KBIT_MAX: f64 = 1e7;
+/// Microseconds before the log says the same finding of the same stream again, of another publisher.
+pub const FINDING_LOG_EVERY_US: u64 = 600_000_000;
+
 // Service -------------------------------------------------------------------------------------
 
 /// Messages that one shard may have in another's inbox: a second of 200 streams.

@@ -17,7 +17,9 @@ use std::sync::atomic::AtomicU64;
 pub trait Label: Copy + 'static {
     /// The label's name.
     const NAME: &'static str;
-    /// All its values, in the order of [`Label::index`].
+    /// All its values, in the order of [`Label::index`],
+    const ALL: &'static [Self];
+    /// and their texts.
     const TEXTS: &'static [&'static str];
     /// Place in [`Label::TEXTS`].
     fn index(self) -> usize;
@@ -31,6 +33,7 @@ macro_rules! labels {
 
         impl Label for $label {
             const NAME: &'static str = $name;
+            const ALL: &'static [Self] = &[$(Self::$value),+];
             const TEXTS: &'static [&'static str] = &[$($text),+];
             fn index(self) -> usize {
                 self as usize
@@ -103,6 +106,39 @@ labels! {
         ForcedCut = "forced_cut",
         /// Silence or a gap stands for a silent track.
         Silence = "silence",
+    }
+    /// What of a publisher its operator should know. `origin::findings` says what to change in the encoder.
+    Finding "finding" {
+        /// Keyframes are further apart than segments are to last.
+        GopTooLong = "gop_too_long",
+        /// Pictures are sent in another order than they are shown in.
+        BFrames = "b_frames",
+        /// A group of pictures at which no viewer joins cleanly.
+        OpenGop = "open_gop",
+        /// No exact frame rate was found.
+        VariableFrameRate = "variable_frame_rate",
+        /// A frame that the frame rate or sample clock expects did not come.
+        FrameMissing = "frame_missing",
+        /// A timestamp, duration or composition offset that was mended, or a frame thrown away.
+        TimestampRepaired = "timestamp_repaired",
+        /// The media broke off, or its time leapt.
+        Discontinuity = "discontinuity",
+        /// The parameters or tracks are others than before.
+        ParametersChanged = "parameters_changed",
+        /// The publisher left and came back within the session.
+        PublisherReturned = "publisher_returned",
+        /// Less was sent than declared.
+        BitRateLow = "bit_rate_low",
+        /// More was sent than declared.
+        BitRateHigh = "bit_rate_high",
+        /// Sound came long after the pictures of its time.
+        AudioLate = "audio_late",
+        /// The pictures' clock runs at another rate than the server's.
+        VideoDrift = "video_drift",
+        /// The sound's clock does.
+        AudioDrift = "audio_drift",
+        /// Frames stood still and then came at once.
+        UplinkBurst = "uplink_burst",
     }
     /// First digit of a response's status.
     StatusClass "status" {
@@ -231,6 +267,7 @@ metrics! {
     frames_received: Labelled<FrameType> = "Frames received";
     keyframes: Counter = "Frames received that a player can start at";
     repairs: Labelled<RepairKind> = "Repairs of a publisher's time and frames";
+    stream_findings: Labelled<Finding> = "What operators should know of their publishers: how often each finding was made, of all streams";
     parts_created: Counter = "Parts listed";
     part_size_bytes: Histogram(SIZE_BUCKETS) = "Sizes of parts";
     segments_created: Counter = "Segments completed";

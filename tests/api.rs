@@ -251,6 +251,63 @@ fn defect_12_14_a_stream_is_shown_truly_and_stop_ends_it_for_publisher_and_viewe
     }
 }
 
+/// Groups of 10 s with B-frames, and a fraction of the bit rate that is declared.
+#[test]
+fn what_is_wrong_with_an_encoder_is_told_to_the_admin_the_metrics_and_the_log() {
+    let server = Server::start(&Options { shards: 2, ..Options::default() });
+    let extra = ["-b:v", "4000k", "-qmin", "30"].map(str::to_owned).to_vec();
+    let source = Source { gop_frames: 300, b_frames: 3, extra, ..Source::default() };
+    let mut publisher = source.publish(&server.publish_url("bad"));
+    let status = || json(&call(&server, "GET", "/api/v1/streams/bad", Some(ADMIN_KEY), ""));
+    let expected = ["gop_too_long", "b_frames", "bit_rate_low"];
+    let findings = poll_until(PLAYABLE_WITHIN, || {
+        let findings = status()["details"]["findings"].as_array()?.clone();
+        let is_there = |name: &&str| findings.iter().any(|finding| finding["name"] == *name);
+        expected.iter().all(is_there).then_some(findings)
+    });
+    let findings = findings.unwrap_or_else(|| panic!("{}", status()));
+    for (name, severity, unit, setting) in [
+        ("gop_too_long", "warning", "ms", "-g 60"),
+        ("b_frames", "info", "ms", "-bf 0"),
+        ("bit_rate_low", "info", "kbit/s", "CBR"),
+    ] {
+        let finding = findings.iter().find(|finding| finding["name"] == name).expect("it was there");
+        assert_eq!((&finding["severity"], &finding["unit"]), (&severity.into(), &unit.into()), "{finding}");
+        let number = |field: &str| finding[field].as_u64().unwrap_or_else(|| panic!("{field}: {finding}"));
+        assert!(number("count") > 0 && number("value") > 0, "{finding}");
+        let (first, last) = (number("firstSeenAtUnixMs"), number("lastSeenAtUnixMs"));
+        assert!(first <= last && support::now_unix_ms().abs_diff(first) < 60_000, "{finding}");
+        let advice = finding["advice"].as_str().unwrap_or_default();
+        assert!(advice.contains(setting) && advice.contains(&number("value").to_string()), "{finding}");
+    }
+
+    // The books are kept a moment after the status.
+    let metric =
+        |name: &str| server.metric("rapidrtmp_stream_findings_total", &format!("finding=\"{name}\""));
+    for name in expected {
+        poll_until(SOON, || (metric(name) >= Some(1.0)).then_some(())).expect("it is counted");
+        let said = || server.log().contains(&format!("finding=\"{name}\"")).then_some(());
+        poll_until(SOON, said).expect("it is logged");
+    }
+    assert_eq!(metric("discontinuity"), Some(0.0));
+    let text = call(&server, "GET", "/metrics", None, "").text();
+    assert!(text.contains("# HELP rapidrtmp_stream_findings "), "{text}");
+    let public = json(&call(&server, "GET", "/api/v1/streams/bad", None, ""));
+    assert!(public.get("details").is_none() && !public.to_string().contains("gop"), "{public}");
+
+    // They stay while what was published can be seen, and have been logged once each by then.
+    publisher.stop();
+    let gone = || (status()["active"] == false).then(status);
+    let waiting = poll_until(SOON, gone).expect("the publisher has left");
+    assert!(
+        waiting["details"]["findings"].as_array().is_some_and(|findings| findings.len() >= 3),
+        "{waiting}"
+    );
+    for name in expected {
+        assert_eq!(server.log().matches(&format!("finding=\"{name}\"")).count(), 1, "{}", server.log());
+    }
+}
+
 /// Predecessor's defect 8: without ffmpeg on the PATH nothing that it wrote was playable.
 #[test]
 #[cfg(feature = "demo")]

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::http::{Body, Cache, Extra, Method, Refusal, Response, Status, content_type};
 use crate::limits::{API_DETAILS_CODECS_MAX, API_STREAM_KEY_CHARS_MAX};
 use crate::media::StreamName;
+use crate::origin::findings::Found;
 
 /// The application of a stream that is named by its key alone.
 pub const APP_DEFAULT: &str = "live";
@@ -166,6 +167,47 @@ pub struct StreamDetails {
     pub unsupported: Option<String>,
     /// Tracks that are received beside the video and the audio track that are played.
     pub extra_tracks: Vec<ExtraTrackDetails>,
+    /// What its operator should know of its publishers.
+    pub findings: Vec<FindingDetails>,
+}
+
+/// What was found of a stream's publishers, and what to change in the encoder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FindingDetails {
+    /// As the metrics label it.
+    pub name: &'static str,
+    /// `info` or `warning`.
+    pub severity: &'static str,
+    /// How often.
+    pub count: u64,
+    /// Unix milliseconds.
+    pub first_seen_at_unix_ms: u64,
+    /// Unix milliseconds.
+    pub last_seen_at_unix_ms: u64,
+    /// How much, where that is measured: the worst, or of rates the newest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<i64>,
+    /// Of `value`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unit: Option<&'static str>,
+    /// One sentence on what to change in the encoder.
+    pub advice: String,
+}
+
+impl From<&Found> for FindingDetails {
+    fn from(found: &Found) -> Self {
+        Self {
+            name: found.finding.name(),
+            severity: found.finding.severity().as_str(),
+            count: found.count,
+            first_seen_at_unix_ms: found.first_seen_unix_ms,
+            last_seen_at_unix_ms: found.last_seen_unix_ms,
+            value: found.value(),
+            unit: found.finding.unit(),
+            advice: found.advice(),
+        }
+    }
 }
 
 /// A track of Enhanced RTMP that is received, counted, and not played.

@@ -195,7 +195,6 @@ fn metadata(options: &DemoOptions) -> StreamMetadata {
         framerate: Some(options.fps.into()),
         video_codec: Some(FLV_AVC),
         audio_codec: Some(FLV_AAC),
-        video_data_rate_kbit: Some(f64::from(options.bitrate_bits) / 1000.0),
         audio_sample_rate: Some(SAMPLE_RATE.into()),
         audio_channels: Some(CHANNELS.into()),
         stereo: Some(true),

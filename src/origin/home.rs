@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::findings::StreamFindings;
 use super::ingest::{FramesReceived, Ingest, IngestError, Step};
 use super::learning::LearningSettings;
 use super::live::{FrameTimes, Live, LiveError, SessionSettings};
@@ -23,6 +24,7 @@ use crate::hls::{EventBody, SessionId, StreamEvent};
 use crate::hls::{PlanError, Wishes};
 use crate::limits::{RECLAIM_DELAY_MS, TIMESTAMP_LEAP_MS_MAX};
 use crate::media::{Now, StreamName, TrackKind};
+use crate::metrics::Finding;
 use crate::rtmp::{MediaFragment, StreamMetadata};
 use turns::Turns;
 
@@ -157,6 +159,7 @@ pub struct Home {
     published: Arc<Published>,
     /// Frames of publishers that have left.
     frames_before: FramesReceived,
+    findings: StreamFindings,
     /// Time of the newest event, Unix milliseconds.
     event_unix_ms: u64,
     output: Output,
@@ -193,6 +196,7 @@ impl Home {
             retired: VecDeque::new(),
             published: Arc::default(),
             frames_before: FramesReceived::default(),
+            findings: StreamFindings::default(),
             event_unix_ms: 0,
             output: Output::default(),
         }
@@ -208,6 +212,16 @@ impl Home {
         let now =
             self.publisher.as_ref().map_or(FramesReceived::default(), |publisher| publisher.ingest.frames());
         self.frames_before + now
+    }
+
+    /// What its operator should know of its publishers, since this home was made.
+    pub fn findings(&self) -> &StreamFindings {
+        &self.findings
+    }
+
+    /// As [`Home::findings`], to take the news of.
+    pub fn findings_mut(&mut self) -> &mut StreamFindings {
+        &mut self.findings
     }
 
     /// A codec that the publisher sends and that is not taken.
@@ -296,6 +310,8 @@ impl Home {
             self.emit(EventBody::Announce, now)?;
         }
         self.grace_until_us = None;
+        let gop_ms = self.settings.wishes.segment_ms.max(self.settings.gop_ms.unwrap_or(0));
+        self.findings.publisher_begins(gop_ms, self.live.is_some(), now);
         let settings = LearningSettings {
             gop_ms: self.settings.gop_ms,
             segment_target_ms: self.settings.wishes.segment_ms,
@@ -314,6 +330,7 @@ impl Home {
     pub fn metadata(&mut self, id: PublisherId, metadata: &StreamMetadata) {
         if let Some(publisher) = self.publisher.as_mut().filter(|publisher| publisher.id == id) {
             publisher.ingest.metadata(metadata);
+            self.findings.declare(metadata);
         }
     }
 
@@ -335,20 +352,27 @@ impl Home {
         publisher.last_media_us = now.monotonic_us;
         let leaps = |live: Option<&Live>| live.map_or(0, |live| live.repairs().discontinuities);
         let leaps_before = leaps(self.live.as_ref());
-        let step = publisher.ingest.media(fragment, self.live.as_mut(), now, pool)?;
+        let findings = &mut self.findings;
+        let step = publisher.ingest.media(fragment, self.live.as_mut(), findings, now, pool)?;
         let leaps_count = leaps(self.live.as_ref()) - leaps_before;
+        findings.note(Finding::Discontinuity, leaps_count, now);
         // A gap that has really lasted so long is no fault of the timestamps.
         if silent_us < TIMESTAMP_LEAP_MS_MAX as u64 * 1000 {
             publisher.turns.leaps(leaps_count, now)?;
         }
         // While it is being learnt, a change costs no viewer anything, but the frames that were kept.
         let is_turn = matches!(step, Step::Relearn | Step::NewSession);
+        findings.note(Finding::ParametersChanged, is_turn.into(), now);
         for _ in 0..publisher.ingest.take_changes().max(is_turn.into()) {
             publisher.turns.change(now)?;
         }
         // Here as well: while media comes in time, [`Home::handle_time`] may not be due for hours.
         self.reclaim(now, pool);
-        self.advance(step, now, pool)
+        let advanced = self.advance(step, now, pool);
+        if let Some(live) = &self.live {
+            self.findings.counted(live.repairs(), live.open_gops(), now);
+        }
+        advanced
     }
 
     /// The message of which fragments came will not be completed.
@@ -374,7 +398,7 @@ impl Home {
         if self.publisher.as_ref().is_none_or(|publisher| publisher.id != id) {
             return;
         }
-        self.publisher_gone();
+        self.publisher_gone(now);
         if self.live.is_none() {
             return;
         }
@@ -392,7 +416,7 @@ impl Home {
 
     /// Ends the stream at once, publisher or not.
     pub fn stop(&mut self, now: Now, pool: &mut BufferPool) {
-        self.publisher_gone();
+        self.publisher_gone(now);
         if self.live.is_some() {
             // What the close cannot list is lost with the session either way.
             let _ = self.close_live(false, now, pool);
@@ -454,8 +478,9 @@ impl Home {
         std::mem::take(&mut self.output)
     }
 
-    fn publisher_gone(&mut self) {
+    fn publisher_gone(&mut self, now: Now) {
         self.frames_before = self.frames_received();
+        self.findings.publisher_leaves(now);
         self.publisher = None;
     }
 }

@@ -1,6 +1,7 @@
 //! One publisher's media: RTMP fragments through the FLV demuxer, to the learning or to the session.
 
 use super::colour::color_info;
+use super::findings::StreamFindings;
 use super::learning::{Learning, LearningSettings, Learnt};
 use super::live::{Live, LiveError};
 use crate::codec::Hdr;
@@ -177,8 +178,8 @@ impl Ingest {
         Some(Step::Learnt(Box::new(learnt)))
     }
 
-    /// One fragment. `live` is the stream's session, if there is one. After [`Step::Relearn`] and
-    /// [`Step::NewSession`] what follows is being learnt already.
+    /// One fragment. `live` is the stream's session, if there is one; `found` is told of each frame. After
+    /// [`Step::Relearn`] and [`Step::NewSession`] what follows is being learnt already.
     ///
     /// # Errors
     /// [`IngestError`].
@@ -186,6 +187,7 @@ impl Ingest {
         &mut self,
         fragment: &MediaFragment<'_>,
         mut live: Option<&mut Live>,
+        found: &mut StreamFindings,
         now: Now,
         pool: &mut BufferPool,
     ) -> Result<Step, IngestError> {
@@ -213,6 +215,7 @@ impl Ingest {
                 Event::FrameBegin(begin) => {
                     self.frames.count(&begin);
                     let timestamp_ms = self.unwrap.unwrap_ms(begin.timestamp_ms);
+                    found.frame_begins(&begin, timestamp_ms, now);
                     if let (None, Some(live)) = (&self.learning, &mut live) {
                         let is_known = live.config(begin.kind).is_some();
                         if is_known {
@@ -231,11 +234,14 @@ impl Ingest {
                     (None, Some(live)) => live.frame_bytes(kind, &bytes)?,
                     (None, None) => {}
                 },
-                Event::FrameEnd { kind, frame, fault } => match (&mut self.learning, &mut live) {
-                    (Some(learning), _) => learning.frame_ends(kind, frame, fault.is_none(), now),
-                    (None, Some(live)) => live.frame_ends(kind, frame, fault.is_none(), now, pool)?,
-                    (None, None) => {}
-                },
+                Event::FrameEnd { kind, frame, fault } => {
+                    found.frame_ends(kind, frame.role);
+                    match (&mut self.learning, &mut live) {
+                        (Some(learning), _) => learning.frame_ends(kind, frame, fault.is_none(), now),
+                        (None, Some(live)) => live.frame_ends(kind, frame, fault.is_none(), now, pool)?,
+                        (None, None) => {}
+                    }
+                }
                 Event::Unsupported { what, .. } => {
                     self.unsupported.get_or_insert_with(|| what.to_string());
                 }

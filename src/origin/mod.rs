@@ -1,6 +1,7 @@
 //! One publisher's ingest, one stream as one shard sees it, media requests to responses.
 
 mod colour;
+pub mod findings;
 pub mod home;
 pub mod ingest;
 pub mod learning;

@@ -29,6 +29,9 @@ pub(super) static WATCH_SCRIPT: LazyLock<Asset> =
 /// The server's own figures on the watch page.
 pub(super) static SERVER_SCRIPT: LazyLock<Asset> =
     LazyLock::new(|| Asset::new("server", "js", JAVASCRIPT, include_str!("assets/server.js")));
+/// What was found of the encoder, on the watch page.
+pub(super) static FINDINGS_SCRIPT: LazyLock<Asset> =
+    LazyLock::new(|| Asset::new("findings", "js", JAVASCRIPT, include_str!("assets/findings.js")));
 
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
@@ -45,8 +48,8 @@ impl Asset {
     }
 }
 
-fn all() -> [&'static Asset; 4] {
-    [&STYLE, &INDEX_SCRIPT, &WATCH_SCRIPT, &SERVER_SCRIPT]
+fn all() -> [&'static Asset; 5] {
+    [&STYLE, &INDEX_SCRIPT, &WATCH_SCRIPT, &SERVER_SCRIPT, &FINDINGS_SCRIPT]
 }
 
 /// The file at a path as the pages name it (`/assets/watch.0011223344556677.js`, no query); `None` for all
@@ -77,7 +80,7 @@ mod tests {
             assert!(path.contains(&hash), "{path}");
             assert_eq!(asset.etag, format!("\"{hash}\""));
         }
-        assert_eq!(asset_paths().count(), 4);
+        assert_eq!(asset_paths().count(), 5);
     }
 
     #[test]

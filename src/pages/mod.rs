@@ -11,7 +11,7 @@ pub use assets::{Asset, asset, asset_paths};
 pub use script::{HLS_JS_INTEGRITY, HLS_JS_PATH, HLS_JS_URL, PlayerScript, ScriptError};
 
 use crate::media::StreamName;
-use assets::{INDEX_SCRIPT, SERVER_SCRIPT, STYLE, WATCH_SCRIPT};
+use assets::{FINDINGS_SCRIPT, INDEX_SCRIPT, SERVER_SCRIPT, STYLE, WATCH_SCRIPT};
 
 /// What the index page says about publishing.
 #[derive(Debug, Clone, Copy)]
@@ -79,6 +79,11 @@ pub fn watch_html(name: &StreamName, script: &PlayerScript) -> String {
 <div><dt>Parts loaded</dt><dd id="parts">–</dd></div>
 <div><dt>Restarts</dt><dd id="restarts">–</dd></div>
 </dl>
+<details id="encoder"><summary>Encoder</summary>
+<form id="admin" hidden><label for="admin-key">Admin key</label> <input id="admin-key" type="password" autocomplete="off" required>
+<button type="submit">Show findings</button></form>
+<p id="findings-message" role="status" hidden></p>
+<ul id="findings"></ul></details>
 <details id="server"><summary>Server</summary>
 <dl class="stats">
 <div><dt>Frame to part, p50 / p99</dt><dd id="frame-to-part">–</dd></div>
@@ -89,7 +94,7 @@ pub fn watch_html(name: &StreamName, script: &PlayerScript) -> String {
 <noscript>This page needs JavaScript; <a href="/{name}/index.m3u8">the playlist</a> plays in Safari without.</noscript>
 "#
     );
-    let own = [&WATCH_SCRIPT, &SERVER_SCRIPT];
+    let own = [&WATCH_SCRIPT, &FINDINGS_SCRIPT, &SERVER_SCRIPT];
     let own = own.map(|asset| format!("\n<script src=\"{}\" defer></script>", asset.path())).concat();
     let scripts = format!("{}{own}", script.element());
     page(&format!("{name} · RapidRTMP"), &body, &scripts)

@@ -4,10 +4,10 @@
 use std::cell::RefCell;
 
 use super::{Stats, process};
-use crate::hls::{EventBody, Part, RenditionId, SessionId, StreamEvent};
+use crate::hls::{EventBody, Part, RenditionId, StreamEvent};
 use crate::limits::RENDITIONS_MAX;
-use crate::media::{Repairs, StreamName};
-use crate::metrics::{FrameType, RepairKind, ShardMetrics};
+use crate::media::{Now, Repairs, StreamName};
+use crate::metrics::{Finding, FrameType, Label, RepairKind, ShardMetrics};
 use crate::origin::home::Home;
 use crate::origin::resource::RenditionName;
 use prometheus_client::metrics::counter::Counter;
@@ -55,8 +55,7 @@ pub struct StreamBooks {
     gaps: u64,
     frames: [u64; 2],
     keyframes: u64,
-    /// The session of which the log says that its key frames are too far apart.
-    warned_of: Option<SessionId>,
+    findings: [u64; Finding::ALL.len()],
     /// By rendition.
     open_segments: [OpenSegment; RENDITIONS_MAX],
 }
@@ -132,8 +131,16 @@ impl StreamBooks {
         (open.duration_ticks, open.parts_count, open.bytes) = (0, 0, 0);
     }
 
-    /// Adds what was counted since the last call. A new session counts from zero again.
-    pub fn stream(&mut self, metrics: &ShardMetrics, home: &Home) {
+    /// Adds what was counted since the last call, and logs what is found of a publisher for the first time. A new
+    /// session counts from zero again.
+    pub fn stream(&mut self, metrics: &ShardMetrics, stream: &StreamName, home: &mut Home, now: Now) {
+        for found in home.findings().found() {
+            let counter = metrics.stream_findings.of(found.finding);
+            add(&mut self.findings[found.finding.index()], found.count, counter);
+        }
+        for found in home.findings_mut().take_news(now) {
+            tracing::warn!(%stream, finding = found.finding.name(), "{}", found.advice());
+        }
         let received = home.frames_received();
         add(&mut self.frames[0], received.video, metrics.frames_received.of(FrameType::Video));
         add(&mut self.frames[1], received.audio, metrics.frames_received.of(FrameType::Audio));
@@ -149,10 +156,6 @@ impl StreamBooks {
         add(&mut before.discontinuities, repairs.discontinuities, of(RepairKind::Discontinuity));
         add(&mut before.discarded, repairs.discarded, of(RepairKind::Discarded));
         add(&mut self.forced_cuts, findings.forced_cuts, of(RepairKind::ForcedCut));
-        let session = live.start().session;
-        if findings.forced_cuts > 0 && self.warned_of.replace(session) != Some(session) {
-            tracing::warn!(stream = %home.name(), "keyframes are further apart than the {} s that a segment may last: segments are cut without one, and players that join wait for the next. Set the encoder's keyframe interval to 1 or 2 s (OBS: Settings, Output; ffmpeg: -g with one or two times the frame rate)", session.target_duration_s);
-        }
         add(&mut self.gaps, findings.gaps, of(RepairKind::Silence));
     }
 }

@@ -1,7 +1,7 @@
 //! What the API shows of a stream, as its home says it once a second.
 
 use super::streams::{HomeHere, Status};
-use crate::api::{ExtraTrackDetails, StreamDetails, split_codecs};
+use crate::api::{ExtraTrackDetails, FindingDetails, StreamDetails, split_codecs};
 use crate::limits::STATUS_EVERY_US;
 use crate::media::TrackKind;
 
@@ -26,6 +26,7 @@ pub fn of(here: &mut HomeHere) -> Status {
         bytes: track.bytes,
     });
     details.extra_tracks = extra.collect();
+    details.findings = here.home.findings().found().map(FindingDetails::from).collect();
     if let Some(live) = here.home.live() {
         let start = live.start();
         details.started_at_unix_ms = Some(start.session.started_unix_ms);

@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { Player, launch, servePages } from './browser.mjs';
 import { ended } from './ended.mjs';
+import { findings } from './findings.mjs';
 import { Encoder, Server, sleep } from './server.mjs';
 import { strict } from './strict.mjs';
 
@@ -165,6 +166,7 @@ try {
   const kept = '[server]\nstate_dir = "DIR/state"\n';
   await survives('server killed, state kept', all, ['watch'], new Server(['--open', '--demo'], kept), DEMO, serverDies);
   faults.push(...await ended(browser));
+  faults.push(...await findings(browser));
 } finally {
   await browser.close();
   pages.close();

@@ -90,14 +90,15 @@ export class Server {
   }
 }
 
-/** ffmpeg with a test picture and a sine, GOP of one second. */
+/** ffmpeg with a test picture and a sine, GOP of one second; `options` of the output go before these. */
 export class Encoder {
   #child;
 
-  constructor(server, key) {
+  constructor(server, key, options = '') {
     const source = '-hide_banner -nostats -loglevel error -re -f lavfi -i testsrc2=size=320x180:rate=30 -re -f lavfi -i sine=frequency=440:sample_rate=48000 '
-      + '-c:v libx264 -preset ultrafast -pix_fmt yuv420p -b:v 400k -g 30 -keyint_min 30 -sc_threshold 0 -bf 0 -c:a aac -b:a 64k -f flv';
-    this.#child = spawn('ffmpeg', [...source.split(' '), `rtmp://${server.rtmp}/live/${key}`], { stdio: ['ignore', 'ignore', 'inherit'] });
+      + '-c:v libx264 -preset ultrafast -pix_fmt yuv420p -b:v 400k -g 30 -keyint_min 30 -sc_threshold 0 -bf 0 -c:a aac -b:a 64k';
+    const all = `${source} ${options} -f flv`.split(' ').filter(Boolean);
+    this.#child = spawn('ffmpeg', [...all, `rtmp://${server.rtmp}/live/${key}`], { stdio: ['ignore', 'ignore', 'inherit'] });
   }
 
   async kill() {

@@ -27,6 +27,20 @@ impl Recording {
         Self { bytes: read("c2s.bin"), facts }
     }
 
+    /// From the client's first byte to the end of the connection.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// After each read: microseconds since the connection was accepted, and how many bytes had come.
+    pub fn timeline(&self) -> impl Iterator<Item = (u64, usize)> {
+        self.facts["timeline"].as_array().expect("its reads").iter().map(|read| {
+            let ms = read[0].as_f64().expect("milliseconds");
+            let bytes = read[1].as_u64().expect("a count of bytes");
+            ((ms * 1000.0) as u64, bytes as usize)
+        })
+    }
+
     /// Coded frames of a track that are not empty: `video 0`, `audio 0`.
     fn frames(&self, track: &str) -> u64 {
         let count = |name: &str| self.facts["tracks"][track][name].as_u64().unwrap_or(0);

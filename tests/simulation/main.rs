@@ -9,6 +9,7 @@ mod dates;
 mod defects;
 mod encoders;
 mod enhanced;
+mod findings;
 mod harness;
 mod interleaving;
 mod latency;

@@ -5,7 +5,8 @@ use super::{Home, HomeError};
 use crate::fmp4::BufferPool;
 use crate::hls::{EventBody, Plan, RenditionId, StreamEvent, bandwidth};
 use crate::limits::RECLAIM_DELAY_MS;
-use crate::media::{MediaRef, Now};
+use crate::media::{Cadence, MediaRef, Now};
+use crate::metrics::Finding;
 use crate::origin::ingest::Step;
 use crate::origin::learning::Learnt;
 use crate::origin::live::Live;
@@ -21,7 +22,12 @@ impl Home {
                 let _ = self.close_live(false, now, pool);
                 self.end_session(now, pool);
             }
-            Step::Learnt(learnt) => self.learnt(*learnt, now, pool)?,
+            Step::Learnt(learnt) => {
+                let varies = |cadence: Cadence| matches!(cadence, Cadence::Variable { .. });
+                let is_variable = learnt.stream.cadences().into_iter().any(varies);
+                self.findings.note(Finding::VariableFrameRate, is_variable.into(), now);
+                self.learnt(*learnt, now, pool)?;
+            }
         }
         self.drain_live(now)
     }
@@ -61,6 +67,7 @@ impl Home {
             &self.settings.session,
             learnt.anchor_ms,
         ));
+        self.findings.session_begins();
         self.drain_live(now)?;
         self.replay(learnt, now, pool)
     }

@@ -23,7 +23,7 @@ impl Service {
             blocked += stream.waiting_count();
             self.settle_landings(&stream, now.monotonic_us);
             let kept = self.guarded(&stream, || match stream.home() {
-                Some(here) => self.keep_home(&stream, here),
+                Some(here) => self.keep_home(&stream, here, now),
                 None => {
                     self.keep_replica(&stream, now);
                     0
@@ -41,13 +41,13 @@ impl Service {
     }
 
     /// Returns the bytes of media that it keeps.
-    pub(super) fn keep_home(&self, stream: &Rc<Stream>, here: &RefCell<HomeHere>) -> u64 {
+    pub(super) fn keep_home(&self, stream: &Rc<Stream>, here: &RefCell<HomeHere>, now: Now) -> u64 {
         self.fault(FaultAt::Books, stream.shared.name.as_str());
         let mut here = here.borrow_mut();
         self.refresh_followers(&stream.shared, &mut here);
         stream.shared.set_status(crate::shard::status::of(&mut here));
         let HomeHere { home, books, publisher, .. } = &mut *here;
-        books.stream(&self.metrics, home);
+        books.stream(&self.metrics, &stream.shared.name, home, now);
         let (retained, is_over) =
             (home.view().window().retained_bytes(), home.is_over() && publisher.is_none());
         drop(here);
