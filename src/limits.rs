@@ -15,9 +15,13 @@ pub const APPS_RESERVED: [&str; 7] = ["api", "watch", "status", "metrics", "heal
 
 // Control thread ------------------------------------------------------------------------------
 
-/// Commands and log lines that wait for the control thread; more are dropped and counted. A line is
-/// about 200 bytes, so this is about 1 MiB.
+/// Commands that wait for the control thread: a record for each segment of a stream, about 500 bytes. More are
+/// dropped; the stream's next segment brings another.
 pub const CONTROL_QUEUE_MAX: usize = 4096;
+/// Log lines that wait to be written; more are dropped and counted. A line is about 200 bytes, so this is about 1 MiB.
+pub const LOG_LINES_QUEUED_MAX: usize = 4096;
+/// Milliseconds that the end of the process waits for a terminal to take the last lines.
+pub const LOG_END_MS_MAX: u64 = 1_000;
 /// Stream records read at start: the newest ones. About 200 bytes each in memory.
 pub const STATE_RECORDS_MAX: usize = 10_000;
 /// Bytes of one record; a larger file is not ours.
