@@ -35,6 +35,21 @@ pub const SELF_SIGNED_DAYS: u64 = 800;
 /// Days after which a start makes another one.
 pub const SELF_SIGNED_RENEWED_DAYS: u64 = 365;
 const _: () = assert!(SELF_SIGNED_RENEWED_DAYS < SELF_SIGNED_DAYS && SELF_SIGNED_DAYS <= 825);
+
+// Recordings of ingests -----------------------------------------------------------------------
+
+/// Bytes that wait to be written to recordings, of all streams: half a second of 100 streams of 5 Mbit/s. A
+/// recording for which there is no room ends.
+pub const RECORDINGS_QUEUED_BYTES_MAX: usize = 32 * 1024 * 1024;
+const _: () = assert!(RECORDINGS_QUEUED_BYTES_MAX > 64 * RECV_BYTES_MAX);
+/// Bytes of one entry of a recording: the largest message in one piece, and what is said of it.
+pub const RECORDING_ENTRY_BYTES_MAX: u32 = RTMP_VIDEO_BYTES_MAX + 64;
+/// Microseconds by which the time of a call may be before that of the call ahead of it: who waits for its turn on a shard
+/// has looked at the clock before.
+pub const RECORDING_TIME_BACK_US_MAX: u64 = 1_000_000;
+/// A clock in a recording shows less, microseconds: the year 2255, so that sums with it fit.
+pub const RECORDING_TIME_US_MAX: u64 = 9_000_000_000_000_000;
+
 // HTTP ----------------------------------------------------------------------------------------
 
 /// Bytes of a request head. Browsers send under 1 KiB; CMCD and signed queries reach 3 KiB.

@@ -1,8 +1,9 @@
-//! Ordinary threads for what may block: one for state files and certificates, one for the log, so that neither waits
-//! for the other's disk or terminal. Shards hand them work through bounded channels and never wait.
+//! Ordinary threads for what may block: one for state files and certificates, one for the log, one for recordings,
+//! so that none waits for another's disk or terminal. Shards hand them work through bounded channels and never wait.
 
 mod certificates;
 mod log;
+mod recorder;
 mod state;
 mod watched;
 
@@ -14,11 +15,15 @@ use std::time::Duration;
 
 pub use certificates::{CertificateError, CertificateSource, Pem};
 pub use log::LogWriter;
+pub use recorder::{Recording, RecordingOptions, check_record_dir};
 pub use state::{StateDir, StateError, StateLock};
 pub use watched::Install;
 
+use crate::hls::Epoch;
 use crate::limits::{CERTIFICATE_LOOK_EVERY_MS, CONTROL_QUEUE_MAX};
+use crate::media::StreamName;
 use log::Log;
+use recorder::Recorder;
 use watched::Watched;
 
 /// What is asked of the thread for files.
@@ -38,6 +43,7 @@ enum Command {
 pub struct Control {
     commands: SyncSender<Command>,
     log: Log,
+    recorder: Recorder,
 }
 
 /// The running threads.
@@ -46,6 +52,7 @@ pub struct ControlThread {
     control: Control,
     thread: JoinHandle<()>,
     log: JoinHandle<()>,
+    recorder: JoinHandle<()>,
 }
 
 impl ControlThread {
@@ -62,8 +69,9 @@ impl ControlThread {
         let thread =
             std::thread::Builder::new().name("control".into()).spawn(move || run(&received, state))?;
         let (log, log_thread) = Log::start(terminal)?;
-        let control = Control { commands, log };
-        Ok(Self { control, thread, log: log_thread })
+        let (recorder, recorder_thread) = Recorder::start()?;
+        let control = Control { commands, log, recorder };
+        Ok(Self { control, thread, log: log_thread, recorder: recorder_thread })
     }
 
     /// A handle for a shard.
@@ -74,9 +82,12 @@ impl ControlThread {
     /// Finishes what is queued and ends the threads, the log last. For a terminal that does not take what is left of
     /// that nobody waits.
     pub fn stop(self) {
+        self.control.recorder.stop();
         // A full queue drains, so this waits; a dead thread has nothing left to finish.
         self.control.send(Command::Stop);
-        let _ = self.thread.join();
+        for thread in [self.recorder, self.thread] {
+            let _ = thread.join();
+        }
         self.control.log.stop(&self.log);
     }
 }
@@ -88,6 +99,11 @@ impl Control {
     /// Returns false when it was dropped.
     pub fn save(&self, name: &str, record: Vec<u8>) -> bool {
         self.commands.try_send(Command::Save { name: name.into(), record }).is_ok()
+    }
+
+    /// Begins the recording of an ingest.
+    pub fn record(&self, name: &StreamName, epoch: Epoch, options: RecordingOptions) -> Recording {
+        self.recorder.begin(name, epoch, options)
     }
 
     /// Has these certificates, which are in force, read again when their files change, and given to `install`.
