@@ -517,7 +517,13 @@ pub const HTTP2_RESETS_BURST_MAX: u64 = 200;
 /// and how many a second in the long run.
 pub const HTTP2_RESETS_PER_S_MAX: u64 = 20;
 const _: () = assert!(HTTP2_RESETS_PER_S_MAX < HTTP2_RESETS_BURST_MAX);
-/// Bytes received that bring no request and no response forward: PING, SETTINGS. 7,000 PINGs at once,
+/// PING and SETTINGS frames at once: each makes us answer, whatever requests are between them. Clients that measure
+/// their line send a PING for each round trip, ten a second at most;
+pub const HTTP2_ASKING_BURST_MAX: u64 = 200;
+/// and so many a second in the long run.
+pub const HTTP2_ASKING_PER_S_MAX: u64 = 20;
+const _: () = assert!(HTTP2_ASKING_PER_S_MAX < HTTP2_ASKING_BURST_MAX);
+/// Bytes received that bring no request and no response forward: frames of any kind. 7,000 small ones at once,
 pub const HTTP2_IDLE_BYTES_BURST_MAX: u64 = 128 * 1024;
 /// and 900 a second in the long run.
 pub const HTTP2_IDLE_BYTES_PER_S_MAX: u64 = 16 * 1024;

@@ -26,13 +26,21 @@ fn floods_are_ended_and_disturb_nobody() {
     let mut other = stage.plain();
     let before = resident_kib(&stage.server);
     type Flood = fn(u32) -> Vec<u8>;
-    let floods: [(&str, Flood, bool); 8] = [
+    let floods: [(&str, Flood, bool); 9] = [
         (
             "rapid reset",
             |n| [get(2 * n + 1, "/health"), frame(RST_STREAM, 0, 2 * n + 1, &[0, 0, 0, 8])].concat(),
             true,
         ),
         ("PING", |n| frame(PING, 0, 0, &u64::from(n).to_be_bytes()), true),
+        (
+            "PING behind requests",
+            |n| match n % 100 {
+                0 => get(2 * (n / 100) + 1, "/health"),
+                _ => frame(PING, 0, 0, &u64::from(n).to_be_bytes()),
+            },
+            true,
+        ),
         ("SETTINGS", |_| frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0xff, 0xff]), true),
         ("empty SETTINGS", |_| frame(SETTINGS, 0, 0, &[]), true),
         ("unknown frames", |_| frame(0x42, 0, 0, &[0; 32]), true),
