@@ -4,6 +4,7 @@
 mod fields;
 mod flood;
 mod frames;
+mod held_up;
 mod request;
 mod requests;
 mod turns;

@@ -106,7 +106,7 @@ impl Service {
     }
 
     /// Runs `act`; a panic in it is counted and logged as that of `whose`, and gives `None`.
-    pub(super) fn caught<R>(&self, whose: &str, act: impl FnOnce() -> R) -> Option<R> {
+    pub fn caught<R>(&self, whose: &str, act: impl FnOnce() -> R) -> Option<R> {
         catch_unwind(AssertUnwindSafe(act))
             .map_err(|panic| {
                 self.metrics.panics.inc();
