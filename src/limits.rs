@@ -15,9 +15,13 @@ pub const APPS_RESERVED: [&str; 7] = ["api", "watch", "status", "metrics", "heal
 
 // Control thread ------------------------------------------------------------------------------
 
-/// Commands and log lines that wait for the control thread; more are dropped and counted. A line is
-/// about 200 bytes, so this is about 1 MiB.
+/// Commands that wait for the control thread: a record for each segment of a stream, about 500 bytes. More are
+/// dropped; the stream's next segment brings another.
 pub const CONTROL_QUEUE_MAX: usize = 4096;
+/// Log lines that wait to be written; more are dropped and counted. A line is about 200 bytes, so this is about 1 MiB.
+pub const LOG_LINES_QUEUED_MAX: usize = 4096;
+/// Milliseconds that the end of the process waits for a terminal to take the last lines.
+pub const LOG_END_MS_MAX: u64 = 1_000;
 /// Stream records read at start: the newest ones. About 200 bytes each in memory.
 pub const STATE_RECORDS_MAX: usize = 10_000;
 /// Bytes of one record; a larger file is not ours.
@@ -31,6 +35,21 @@ pub const SELF_SIGNED_DAYS: u64 = 800;
 /// Days after which a start makes another one.
 pub const SELF_SIGNED_RENEWED_DAYS: u64 = 365;
 const _: () = assert!(SELF_SIGNED_RENEWED_DAYS < SELF_SIGNED_DAYS && SELF_SIGNED_DAYS <= 825);
+
+// Recordings of ingests -----------------------------------------------------------------------
+
+/// Bytes that wait to be written to recordings, of all streams: half a second of 100 streams of 5 Mbit/s. A
+/// recording for which there is no room ends.
+pub const RECORDINGS_QUEUED_BYTES_MAX: usize = 32 * 1024 * 1024;
+const _: () = assert!(RECORDINGS_QUEUED_BYTES_MAX > 64 * RECV_BYTES_MAX);
+/// Bytes of one entry of a recording: the largest message in one piece, and what is said of it.
+pub const RECORDING_ENTRY_BYTES_MAX: u32 = RTMP_VIDEO_BYTES_MAX + 64;
+/// Microseconds by which the time of a call may be before that of the call ahead of it: who waits for its turn on a shard
+/// has looked at the clock before.
+pub const RECORDING_TIME_BACK_US_MAX: u64 = 1_000_000;
+/// A clock in a recording shows less, microseconds: the year 2255, so that sums with it fit.
+pub const RECORDING_TIME_US_MAX: u64 = 9_000_000_000_000_000;
+
 // HTTP ----------------------------------------------------------------------------------------
 
 /// Bytes of a request head. Browsers send under 1 KiB; CMCD and signed queries reach 3 KiB.
@@ -498,7 +517,13 @@ pub const HTTP2_RESETS_BURST_MAX: u64 = 200;
 /// and how many a second in the long run.
 pub const HTTP2_RESETS_PER_S_MAX: u64 = 20;
 const _: () = assert!(HTTP2_RESETS_PER_S_MAX < HTTP2_RESETS_BURST_MAX);
-/// Bytes received that bring no request and no response forward: PING, SETTINGS. 7,000 PINGs at once,
+/// PING and SETTINGS frames at once: each makes us answer, whatever requests are between them. Clients that measure
+/// their line send a PING for each round trip, ten a second at most;
+pub const HTTP2_ASKING_BURST_MAX: u64 = 200;
+/// and so many a second in the long run.
+pub const HTTP2_ASKING_PER_S_MAX: u64 = 20;
+const _: () = assert!(HTTP2_ASKING_PER_S_MAX < HTTP2_ASKING_BURST_MAX);
+/// Bytes received that bring no request and no response forward: frames of any kind. 7,000 small ones at once,
 pub const HTTP2_IDLE_BYTES_BURST_MAX: u64 = 128 * 1024;
 /// and 900 a second in the long run.
 pub const HTTP2_IDLE_BYTES_PER_S_MAX: u64 = 16 * 1024;

@@ -1,12 +1,15 @@
 //! RapidRTMP: flags, preflight, signals.
 //!
 //! `rapidrtmp [serve]` runs the server, `rapidrtmp check` reads its settings, `rapidrtmp token` makes a
-//! publishing token. A setting or host that does not do is one line on standard error and exit code 1.
+//! publishing token, `rapidrtmp replay` takes a recorded ingest through the same code again. A setting, host or file
+//! that does not do is one line on standard error and exit code 1.
 
 #[path = "main/banner.rs"]
 mod banner;
 #[path = "main/cli.rs"]
 mod cli;
+#[path = "main/replay.rs"]
+mod replay;
 #[path = "main/server.rs"]
 mod server;
 
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
         Command::Serve(flags) => server::serve(&flags),
         Command::Check(flags) => server::check(&flags),
         Command::Token(flags) => server::token(&flags),
+        Command::Replay(flags) => replay::replay(&flags),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -31,13 +31,13 @@ const ROWS: &[Row] = &[
     row(3, "fmp4",    &[]),
     row(3, "hls",     &["serde"]),
     row(3, "http",    &["httparse"]),
-    row(4, "origin",  &["flate2"]),
+    row(4, "origin",  &["flate2", "serde", "serde_json"]),
     row(5, "api",     &["serde", "serde_json"]),
     row(5, "pages",   &["sha2"]),
     row(6, "control", &["rcgen", "tracing", "tracing_subscriber", "getrandom", "serde", "serde_json", "toml"]),
     row(7, "shard",   &["glommio", "libc", "socket2", "prometheus_client", "getrandom", "h2", "http", "rustls", "serde_json", "tokio", "tracing"]),
     row(8, "demo",    &["openh264", "getrandom", "tracing"]),
-    row(9, "main",    &["clap", "signal_hook", "tracing", "tracing_subscriber", "getrandom", "serde_json"]),
+    row(9, "main",    &["clap", "signal_hook", "tracing", "tracing_subscriber", "getrandom", "serde_json", "sha2"]),
 ];
 
 /// Leaf crates that hold no socket, clock, thread or policy.

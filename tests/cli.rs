@@ -119,6 +119,8 @@ fn a_bad_file_is_refused_with_its_line_and_the_nearest_key() {
         ("[pages]\nhls_js_url = \"ftp://a/h.js\"\n", "pages.hls_js_url: "),
         ("[server]\nstate_dir = \"/dev/null/state\"\n", "/dev/null/state"),
         ("[server]\nstate_dir = \"/proc/rapidrtmp\"\n", "/proc/rapidrtmp"),
+        ("[ingest]\nrecord_dir = \"/dev/null/a\"\n", "ingest.record_dir cannot be used: /dev/null/a: "),
+        ("[ingest]\nrecord_streams = [\"show\"]\n", "ingest.record_streams: \"show\": the application has 0"),
     ] {
         fs::write(&path, text).expect("writes");
         for verb in ["serve", "check"] {

@@ -156,6 +156,14 @@ pub struct Ingest {
     pub takeover_silence_s: u32,
     /// Streams live at once.
     pub streams_max: u32,
+    /// Directory that ingests are recorded to; empty: none is.
+    pub record_dir: String,
+    /// `APP/KEY` of the streams that are recorded; empty: all.
+    pub record_streams: Vec<String>,
+    /// Bytes of one recording.
+    pub record_bytes_max: u64,
+    /// Bytes of all recordings in the directory.
+    pub record_total_bytes_max: u64,
 }
 
 /// Who may publish and administer.
@@ -328,6 +336,15 @@ impl Https {
     }
 }
 
+impl Ingest {
+    /// The stream `app/key` is to be recorded.
+    pub fn records(&self, name: &str) -> bool {
+        let is_listed =
+            || self.record_streams.is_empty() || self.record_streams.iter().any(|one| one == name);
+        !self.record_dir.is_empty() && is_listed()
+    }
+}
+
 impl Rtmp {
     /// `rtmp://HOST[:PORT]` for printed URLs, without a slash at its end.
     pub fn public_url_or_local(&self) -> String {
@@ -408,6 +425,10 @@ impl Default for Ingest {
             reconnect_grace_s: 15,
             takeover_silence_s: 2,
             streams_max: 100,
+            record_dir: String::new(),
+            record_streams: Vec::new(),
+            record_bytes_max: 1 << 30,
+            record_total_bytes_max: 8 << 30,
         }
     }
 }
@@ -501,6 +522,20 @@ mod tests {
         ] {
             let rtmp = load(&format!("[rtmp]\npublic_url = {public_url:?}")).rtmp;
             assert_eq!(rtmp.rtmps_url_or_local(1936), url, "{public_url}");
+        }
+    }
+
+    #[test]
+    fn a_stream_is_recorded_where_there_is_a_directory_and_a_list_names_it_or_nobody() {
+        for (directory, streams, expected) in [
+            ("", "[]", [false, false]),
+            ("", "['live/a']", [false, false]),
+            ("/r", "[]", [true, true]),
+            ("/r", "['live/a', 'live/c']", [true, false]),
+        ] {
+            let ingest =
+                load(&format!("[ingest]\nrecord_dir = '{directory}'\nrecord_streams = {streams}")).ingest;
+            assert_eq!(["live/a", "live/b"].map(|name| ingest.records(name)), expected, "{streams}");
         }
     }
 }

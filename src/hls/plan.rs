@@ -4,12 +4,15 @@
 //! A preset is a wish. A part lasts between 85% and 100% of PART-TARGET as printed, and is made of
 //! whole frames; so PART-TARGET is a number of frames, rounded up to a millisecond.
 
+use serde::{Deserialize, Serialize};
+
 use super::RenditionId;
 use crate::limits::{PART_TARGET_MS_MAX, SEGMENT_TARGET_MS_MAX, TRACKS_MAX};
 use crate::media::{Cadence, TrackId, TrackKind};
 
 /// What a preset asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Wishes {
     /// Duration of a part, milliseconds.
     pub part_ms: u32,

@@ -22,6 +22,8 @@ pub enum Command {
     Check(ServeFlags),
     /// Makes a token that allows publishing.
     Token(TokenFlags),
+    /// Makes of a recorded ingest the playlists and parts that the server made of it.
+    Replay(ReplayFlags),
 }
 
 #[derive(Debug, Clone, Default, Args)]
@@ -65,6 +67,15 @@ pub struct TokenFlags {
     /// Settings file with the secret or the state directory.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct ReplayFlags {
+    /// A recording from `ingest.record_dir`.
+    pub file: PathBuf,
+    /// Directory, new or empty, for what viewers could fetch; without it only the summary is told.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
 }
 
 /// What is wrong with the flags, without the usage below it.

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use rapidrtmp::auth::{AdminKey, Claims, Tokens};
 use rapidrtmp::config::{Config, ConfigError, ListenAddress, Loader, LogFormat};
 use rapidrtmp::control::{
-    CertificateError, CertificateSource, Control, ControlThread, LogWriter, StateDir, StateError, read_text,
+    CertificateError, CertificateSource, Control, ControlThread, LogWriter, StateDir, StateError,
+    check_record_dir, read_text,
 };
 use rapidrtmp::hls::numbering::StreamRecord;
 use rapidrtmp::media::StreamName;
@@ -80,6 +81,7 @@ pub fn check(flags: &ServeFlags) -> Result<(), Failure> {
         eprintln!("rapidrtmp: warning: {warning}");
     }
     player(&config)?;
+    check_recordings(&config)?;
     let state = match config.server.state_dir.as_str() {
         "" => None,
         _ => Some(check_state_dir(&config)?),
@@ -153,6 +155,21 @@ fn state_dir(path: &str) -> Result<StateDir, Failure> {
     usable.map_err(|error| Failure::Text(format!("server.state_dir cannot be used: {error}")))
 }
 
+/// Finds out now, and not when the stream begins, that it cannot be recorded.
+fn check_recordings(config: &Config) -> Result<(), Failure> {
+    let ingest = &config.ingest;
+    for name in &ingest.record_streams {
+        let bad = |error| Failure::Text(format!("ingest.record_streams: {name:?}: {error}"));
+        StreamName::parse(name).map_err(bad)?;
+    }
+    if ingest.record_dir.is_empty() {
+        return Ok(());
+    }
+    let path = Path::new(&ingest.record_dir);
+    let unusable = |error| format!("ingest.record_dir cannot be used: {}: {error}", path.display());
+    check_record_dir(path).map_err(|error| Failure::Text(unusable(error)))
+}
+
 /// `rapidrtmp serve`
 pub fn serve(flags: &ServeFlags) -> Result<(), Failure> {
     let (config, warnings) = load(flags)?;
@@ -167,6 +184,7 @@ pub fn serve(flags: &ServeFlags) -> Result<(), Failure> {
         None => None,
     };
     let (player, player_file) = player(&config)?;
+    check_recordings(&config)?;
     let plan = plan(&config)?;
     let (rtmp, rtmp_address) = listeners("rtmp.addr", config.rtmp.addr, &plan)?;
     let (http, http_address) = listeners("http.addr", config.http.addr, &plan)?;

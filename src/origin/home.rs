@@ -4,23 +4,26 @@
 mod session;
 mod turns;
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use super::findings::StreamFindings;
 use super::ingest::{FramesReceived, Ingest, IngestError, Step};
 use super::learning::LearningSettings;
 use super::live::{FrameTimes, Live, LiveError, SessionSettings};
 use super::published::Published;
+use super::recording::{Entry, Recorder};
 use super::view::{View, Wake};
 use crate::auth::TokenDigest;
 use crate::flv::ExtraTrack;
 use crate::fmp4::BufferPool;
 use crate::hls::numbering::{Numbering, StreamRecord};
 use crate::hls::window::EventError;
-use crate::hls::{EventBody, SessionId, StreamEvent};
+use crate::hls::{Epoch, EventBody, SessionId, StreamEvent};
 use crate::hls::{PlanError, Wishes};
 use crate::limits::{RECLAIM_DELAY_MS, TIMESTAMP_LEAP_MS_MAX};
 use crate::media::{Now, StreamName, TrackKind};
@@ -31,7 +34,8 @@ use turns::Turns;
 pub use turns::TurnsError;
 
 /// Settings of a stream. A session that runs keeps what it was planned with.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct HomeSettings {
     /// Wished part and segment lengths.
     pub wishes: Wishes,
@@ -139,6 +143,8 @@ pub struct Output {
     pub listed_frames_us: FrameTimes,
     /// To be kept over a restart.
     pub record: Option<StreamRecord>,
+    /// What a recording of the ingest goes on with; empty where there is none.
+    pub recorded: Vec<u8>,
 }
 
 /// One stream at its home.
@@ -163,6 +169,8 @@ pub struct Home {
     /// Time of the newest event, Unix milliseconds.
     event_unix_ms: u64,
     output: Output,
+    /// Notes every call that changes something.
+    recorder: Option<Recorder>,
 }
 
 #[derive(Debug)]
@@ -199,11 +207,29 @@ impl Home {
             findings: StreamFindings::default(),
             event_unix_ms: 0,
             output: Output::default(),
+            recorder: None,
+        }
+    }
+
+    /// Records the calls that follow, of a home that has just begun as the recorder was told.
+    pub fn record_to(&mut self, recorder: Recorder) {
+        self.recorder = Some(recorder);
+    }
+
+    /// Nobody wants the recording any more.
+    pub fn stop_recording(&mut self) {
+        self.recorder = None;
+    }
+
+    fn note(&mut self, now: Option<Now>, entry: Entry<'_>) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.note(now, &entry);
         }
     }
 
     /// New settings: of lengths and windows for the next session, of graces and silences from now on.
     pub fn set_settings(&mut self, settings: HomeSettings) {
+        self.note(None, Entry::Settings(settings));
         self.settings = settings;
     }
 
@@ -237,6 +263,11 @@ impl Home {
     /// Its name.
     pub fn name(&self) -> &StreamName {
         &self.name
+    }
+
+    /// The lifetime of its state, which names its media.
+    pub fn epoch(&self) -> Epoch {
+        self.numbering.epoch()
     }
 
     /// What its viewers on the home shard see.
@@ -305,6 +336,7 @@ impl Home {
     /// [`HomeError::Window`].
     pub fn attach(&mut self, id: PublisherId, token: Option<TokenDigest>, now: Now) -> Result<(), HomeError> {
         debug_assert!(self.publisher.is_none());
+        self.note(Some(now), Entry::Attach(id));
         if self.live.is_none() && self.view.window().current().is_some() {
             // Who comes now must not be sent into the session that has ended.
             self.emit(EventBody::Announce, now)?;
@@ -328,6 +360,7 @@ impl Home {
 
     /// onMetaData.
     pub fn metadata(&mut self, id: PublisherId, metadata: &StreamMetadata) {
+        self.note(None, Entry::Metadata(id, Cow::Borrowed(metadata)));
         if let Some(publisher) = self.publisher.as_mut().filter(|publisher| publisher.id == id) {
             publisher.ingest.metadata(metadata);
             self.findings.declare(metadata);
@@ -345,6 +378,7 @@ impl Home {
         now: Now,
         pool: &mut BufferPool,
     ) -> Result<(), HomeError> {
+        self.note(Some(now), Entry::Media(id, *fragment));
         let Some(publisher) = self.publisher.as_mut().filter(|publisher| publisher.id == id) else {
             return Ok(());
         };
@@ -386,6 +420,7 @@ impl Home {
         now: Now,
         pool: &mut BufferPool,
     ) -> Result<(), HomeError> {
+        self.note(Some(now), Entry::Aborted(id, kind));
         if let Some(publisher) = self.publisher.as_mut().filter(|publisher| publisher.id == id) {
             publisher.ingest.media_aborted(kind, self.live.as_mut(), now, pool)?;
         }
@@ -395,6 +430,7 @@ impl Home {
     /// The publisher is gone: its session closes what is open and waits. Nothing happens when `id` no
     /// longer publishes.
     pub fn detach(&mut self, id: PublisherId, departure: Departure, now: Now, pool: &mut BufferPool) {
+        self.note(Some(now), Entry::Detach(id, departure));
         if self.publisher.as_ref().is_none_or(|publisher| publisher.id != id) {
             return;
         }
@@ -416,6 +452,7 @@ impl Home {
 
     /// Ends the stream at once, publisher or not.
     pub fn stop(&mut self, now: Now, pool: &mut BufferPool) {
+        self.note(Some(now), Entry::Stop);
         self.publisher_gone(now);
         if self.live.is_some() {
             // What the close cannot list is lost with the session either way.
@@ -446,6 +483,7 @@ impl Home {
     /// # Errors
     /// [`HomeError`]: end the publisher's connection.
     pub fn handle_time(&mut self, now: Now, pool: &mut BufferPool) -> Result<(), HomeError> {
+        self.note(Some(now), Entry::Tick);
         let moved_on = self.move_on(now, pool);
         // What failed must not keep the stream from its end.
         if self.grace_until_us.is_some_and(|until| now.monotonic_us >= until) {
@@ -475,6 +513,7 @@ impl Home {
 
     /// What changed since the last call.
     pub fn take_output(&mut self) -> Output {
+        self.output.recorded = self.recorder.as_mut().map(Recorder::take).unwrap_or_default();
         std::mem::take(&mut self.output)
     }
 

@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 
 use bytes::BytesMut;
 use joins::Joins;
+use serde::{Deserialize, Serialize};
 
 use super::tracks::{LearntStream, RenditionLayout, rendition_of};
 use crate::codec::{Codec, CodecConfig, Frame, FrameRole, VideoRange};
@@ -23,7 +24,8 @@ use crate::media::{FrameStamp, FrameTime, Placed, Repairs, Timeline, WallClock};
 use crate::media::{Now, TrackId, TrackKind};
 
 /// What a session is started with, besides its plan and its tracks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SessionSettings {
     /// One rendition with both tracks, instead of one each.
     pub muxed: bool,

@@ -7,6 +7,7 @@ pub mod ingest;
 pub mod learning;
 pub mod live;
 pub mod published;
+pub mod recording;
 pub mod resource;
 pub mod tracks;
 pub mod view;

@@ -120,8 +120,15 @@ impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
         let name = hello.server_name().and_then(|name| ServerName::try_from(name).ok());
-        let named = name.and_then(|name| current[1..].iter().find(|certificate| is_for(certificate, &name)));
-        named.or(current.first()).cloned()
+        let (first, further) = current.split_first()?;
+        let is_named =
+            |certificate: &&Arc<CertifiedKey>| name.as_ref().is_some_and(|name| is_for(certificate, name));
+        // It may verify RSA, or ECDSA, or both.
+        let is_verified = |certificate: &&Arc<CertifiedKey>| {
+            certificate.key.choose_scheme(hello.signature_schemes()).is_some()
+        };
+        let shown = further.iter().chain([first]).filter(is_named).find(is_verified);
+        Some(Arc::clone(shown.or_else(|| further.iter().find(is_named)).unwrap_or(first)))
     }
 }
 

@@ -12,11 +12,13 @@ use super::books::StreamBooks;
 use super::landings::Landings;
 use super::{Parked, Shard, Transport};
 use crate::api::StreamDetails;
+use crate::control::Recording;
 use crate::hls::RenditionId;
 use crate::limits::RENDITIONS_MAX;
 use crate::media::StreamName;
 use crate::origin::home::{Home, PublisherId, StreamState};
 use crate::origin::published::Published;
+use crate::origin::recording::Ending;
 use crate::origin::view::{Updates, View, Wait, Wake};
 
 /// What every shard may read of a stream; written by its home.
@@ -130,6 +132,8 @@ pub struct HomeHere {
     pub publisher: Option<PublisherHere>,
     /// What of its counters the metrics have already.
     pub books: StreamBooks,
+    /// Where its ingest is recorded, if it is.
+    pub recording: Option<Recording>,
 }
 
 /// A shard that follows a stream.
@@ -182,6 +186,24 @@ impl EndedBy {
     }
 }
 
+impl HomeHere {
+    /// Goes on with the recording, which may be over.
+    pub fn record(&mut self, bytes: Vec<u8>) {
+        if self.recording.as_ref().is_some_and(|recording| !recording.write(bytes)) {
+            self.recording = None;
+            self.home.stop_recording();
+        }
+    }
+
+    /// Ends the recording, if there is one.
+    pub fn stop_recording(&mut self, ending: Ending) {
+        if let Some(recording) = self.recording.take() {
+            recording.end(ending);
+            self.home.stop_recording();
+        }
+    }
+}
+
 impl PublisherHere {
     /// Ends the connection: its task wakes and finds why.
     pub fn end(&self, by: EndedBy) {
@@ -193,9 +215,10 @@ impl PublisherHere {
 
 impl Stream {
     /// A stream whose home is this shard.
-    pub fn at_home(shard: &Shard, home: Home) -> Self {
+    pub fn at_home(shard: &Shard, home: Home, recording: Option<Recording>) -> Self {
         let shared = Shared::new(home.name().clone(), Arc::clone(home.published()), shard.shards_count());
-        let here = HomeHere { home, followers: Vec::new(), publisher: None, books: StreamBooks::default() };
+        let books = StreamBooks::default();
+        let here = HomeHere { home, followers: Vec::new(), publisher: None, books, recording };
         Self::new(shard, Arc::new(shared), Role::Home(Box::new(RefCell::new(here))))
     }
 

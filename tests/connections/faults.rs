@@ -3,12 +3,12 @@
 use crate::in_process::InProcess;
 use crate::rtmp_publisher::Running;
 use crate::support::http::Client;
-use crate::support::poll_until;
-use crate::{NOISE, get, playable, watch_undisturbed};
+use crate::support::{http2, poll_until};
+use crate::{NOISE, get, next_segment, playable, watch_undisturbed};
 use rapidrtmp::config::Config;
 use rapidrtmp::shard::fault::{Fault, FaultAt};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 /// What a fault does to the stream that it strikes.
@@ -166,4 +166,33 @@ fn a_shard_that_is_held_up_counts_its_stalls() {
     let counted = poll_until(2 * NOISE, || (stalls() >= before + 10.0).then_some(()));
     assert!(counted.is_some(), "{before} stalls, then {}", stalls());
     assert!(!publisher.has_ended());
+}
+
+/// Over HTTP/2 a request is one of many on its connection: the others are none the worse.
+#[test]
+fn a_panic_in_one_request_leaves_those_beside_it_on_the_connection() {
+    let armed = Arc::new(AtomicBool::new(false));
+    let trigger = Arc::clone(&armed);
+    let mut config = Config::default();
+    config.hls.part_wish_ms = 200;
+    config.hls.segment_target_ms = 1000;
+    let struck = move |at, _: &str| {
+        (at == FaultAt::Viewer && trigger.swap(false, Ordering::Relaxed)).then_some(Fault::Panic)
+    };
+    let server = InProcess::start(1, config, Some(Arc::new(struck)));
+    let _publisher = Running::start(server.rtmp, "shared");
+    let path = playable(server.http, "shared").remove(0);
+    let mut client = http2::Client::plain(server.http);
+    let held = crate::media(&get(&mut server.client(), &path));
+    let waiting = client.send("GET", &next_segment(&path, &held), &[], &[]);
+    // It has been read when what came after it is answered.
+    client.ping();
+    armed.store(true, Ordering::Relaxed);
+    let asked = client.send("GET", &path, &[], &[]);
+    let error = client.head(asked).err().and_then(|error| error.reason());
+    assert_eq!(error, Some(h2::Reason::INTERNAL_ERROR));
+    assert_eq!(client.receive(waiting).status, 200);
+    assert_eq!(client.get(&path).status, 200);
+    assert_eq!(server.client().metric("rapidrtmp_panics_total", ""), Some(1.0));
+    assert!(client.ended.is_none());
 }

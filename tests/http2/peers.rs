@@ -26,13 +26,21 @@ fn floods_are_ended_and_disturb_nobody() {
     let mut other = stage.plain();
     let before = resident_kib(&stage.server);
     type Flood = fn(u32) -> Vec<u8>;
-    let floods: [(&str, Flood, bool); 8] = [
+    let floods: [(&str, Flood, bool); 9] = [
         (
             "rapid reset",
             |n| [get(2 * n + 1, "/health"), frame(RST_STREAM, 0, 2 * n + 1, &[0, 0, 0, 8])].concat(),
             true,
         ),
         ("PING", |n| frame(PING, 0, 0, &u64::from(n).to_be_bytes()), true),
+        (
+            "PING behind requests",
+            |n| match n % 100 {
+                0 => get(2 * (n / 100) + 1, "/health"),
+                _ => frame(PING, 0, 0, &u64::from(n).to_be_bytes()),
+            },
+            true,
+        ),
         ("SETTINGS", |_| frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0xff, 0xff]), true),
         ("empty SETTINGS", |_| frame(SETTINGS, 0, 0, &[]), true),
         ("unknown frames", |_| frame(0x42, 0, 0, &[0; 32]), true),
@@ -168,6 +176,29 @@ fn whoever_does_not_read_is_cut_off_and_disturbs_nobody() {
     // Its connection is none the worse.
     drop((held_up, owed));
     assert_eq!(shut.get("/health").status, 200);
+}
+
+/// Three responses whose streams get no window, one after another on one connection: they are given up at the same
+/// time and not each after the one before, or whoever asks for hundreds would have the server keep them for an hour.
+#[test]
+fn responses_that_are_held_up_on_one_connection_are_given_up_together() {
+    let stage = Stage::start(1);
+    let mut shut = Client::with_window(stage.server.http(), 1000);
+    let asked: Vec<_> = (0..3).map(|_| shut.send("GET", LARGE, &[], &[])).collect();
+    let held_up: Vec<_> = asked.into_iter().map(|pending| shut.head(pending).expect("a response")).collect();
+    let began = Instant::now();
+    let mut cut = |count: f64| {
+        let cut = poll_until(Duration::from_secs(40), || {
+            shut.turn();
+            let cut = stage.server.metric("rapidrtmp_http_errors_total", "slow_reader");
+            (cut >= Some(count)).then(|| began.elapsed())
+        });
+        cut.expect("it is given up")
+    };
+    let (first, last) = (cut(1.0), cut(3.0));
+    assert!(first > Duration::from_secs(8) && last - first < NOISE, "after {first:?} and {last:?}");
+    drop(held_up);
+    assert_eq!(shut.get("/health").status, 200, "the connection lives");
 }
 
 #[test]

@@ -12,6 +12,7 @@ use rapidrtmp::http::Body;
 use rapidrtmp::media::{Now, StreamName, TrackKind};
 use rapidrtmp::origin::home::{Departure, Home, HomeError, HomeSettings, PublisherId};
 use rapidrtmp::origin::live::SessionSettings;
+use rapidrtmp::origin::recording::{Beginning, Recorder};
 use rapidrtmp::origin::resource::Resource;
 use rapidrtmp::origin::view::{Answer, View};
 use rapidrtmp::rtmp::MediaFragment;
@@ -56,6 +57,8 @@ pub struct Simulation {
     pub playable_at_us: Vec<u64>,
     /// The newest record.
     pub record: Option<StreamRecord>,
+    /// A recording of all that the home was told.
+    pub recorded: Vec<u8>,
     publisher: u64,
     /// Messages come in pieces of up to this many bytes.
     pub piece_bytes: usize,
@@ -70,8 +73,11 @@ impl Simulation {
 
     pub fn with_record(settings: HomeSettings, record: Option<&StreamRecord>, now: Now) -> Self {
         let name = StreamName::parse(NAME).expect("a name");
+        let recorder = Recorder::new(Beginning::new(&name, settings, 7, record), now);
+        let mut home = Home::new(name, settings, 7, record, now);
+        home.record_to(recorder);
         Self {
-            home: Home::new(name, settings, 7, record, now),
+            home,
             pool: BufferPool::new(rapidrtmp::limits::PART_POOL_IDLE_BYTES_MAX),
             now,
             viewer: Viewer::default(),
@@ -79,6 +85,7 @@ impl Simulation {
             frame_to_part_us: Vec::new(),
             playable_at_us: Vec::new(),
             record: None,
+            recorded: Vec::new(),
             publisher: 0,
             piece_bytes: 4096,
             random: Random::new(9),
@@ -190,6 +197,7 @@ impl Simulation {
     /// Passes on what changed.
     fn drain(&mut self) {
         let output = self.home.take_output();
+        self.recorded.extend(&output.recorded);
         self.record = output.record.or(self.record.take());
         let waits_us = output.listed_frames_us.iter().map(|received_us| self.now.monotonic_us - received_us);
         self.frame_to_part_us.extend(waits_us);
@@ -266,7 +274,8 @@ struct Rendition {
 }
 
 impl Viewer {
-    fn see(&mut self, view: &mut View, now: Now) {
+    /// Reads what is there now.
+    pub fn see(&mut self, view: &mut View, now: Now) {
         self.skipped += 1;
         if self.skipped <= self.skip {
             return;

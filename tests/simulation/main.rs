@@ -16,4 +16,5 @@ mod latency;
 mod learning;
 mod lifecycle;
 mod long_frames;
+mod recordings;
 mod replicas;

@@ -1,7 +1,9 @@
 //! Certificates made for a test, and a client of rustls's own buffered kind.
 
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, SignatureScheme, StreamOwned, SupportedProtocolVersion,
+};
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
@@ -22,6 +24,16 @@ impl Identity {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let made = rcgen::generate_simple_self_signed(names).expect("makes a certificate");
         Self { chain: made.cert.pem(), key: made.signing_key.serialize_pem(), der: made.cert.der().clone() }
+    }
+
+    /// With an RSA key, which is of no use but for tests.
+    pub fn rsa(names: &[&str]) -> Self {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let key = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tls/rsa.key"));
+        let pair = rcgen::KeyPair::from_pem(key).expect("a key");
+        let made = rcgen::CertificateParams::new(names).expect("names").self_signed(&pair);
+        let made = made.expect("makes a certificate");
+        Self { chain: made.pem(), key: key.to_owned(), der: made.der().clone() }
     }
 
     /// Writes `NAME.pem` and `NAME.key`.
@@ -58,6 +70,26 @@ pub fn client_config_trusting(
         .with_no_client_auth();
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
     Arc::new(config)
+}
+
+/// As [`client_config`], for who verifies signatures of some kinds only.
+pub fn client_config_verifying(
+    trusted: &[&Identity],
+    versions: &[&'static SupportedProtocolVersion],
+    verifies: impl Fn(SignatureScheme) -> bool,
+) -> Arc<ClientConfig> {
+    let mut provider = rustls::crypto::ring::default_provider();
+    let algorithms = &mut provider.signature_verification_algorithms;
+    let mapping = algorithms.mapping.iter().filter(|(scheme, _)| verifies(*scheme)).copied();
+    // For as long as the test.
+    algorithms.mapping = mapping.collect::<Vec<_>>().leak();
+    let mut roots = RootCertStore::empty();
+    for identity in trusted {
+        roots.add(identity.der.clone()).expect("a certificate to trust");
+    }
+    let builder = ClientConfig::builder_with_provider(Arc::new(provider));
+    let builder = builder.with_protocol_versions(versions).expect("versions");
+    Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
 /// A connection whose handshake is complete.

@@ -2,10 +2,10 @@
 
 use crate::support::poll_until;
 use crate::support::server::{Options, Server};
-use crate::support::tls::{Identity, client_config, connect};
+use crate::support::tls::{Identity, client_config, client_config_verifying, connect};
 use crate::{BOTH, NOISE, client, options};
-use rustls::CipherSuite;
 use rustls::pki_types::CertificateDer;
+use rustls::{CipherSuite, SignatureScheme};
 use std::process::Command;
 use std::time::Duration;
 
@@ -30,6 +30,31 @@ fn a_client_is_shown_the_certificate_of_the_name_it_asks_for() {
     assert_eq!(shown(&server, "any.c.example", &both), Some(other.der.clone()));
     // Any other name is shown the first, which is not for it.
     assert_eq!(shown(&server, "d.example", &both), None);
+}
+
+/// RSA beside ECDSA for one name, either of them first: each client is shown one that it verifies, and the further one
+/// if it verifies both.
+#[test]
+fn a_client_is_shown_a_certificate_that_it_can_verify() {
+    let (ecdsa, rsa) = (Identity::new(&["localhost"]), Identity::rsa(&["localhost"]));
+    let is_rsa = |scheme: SignatureScheme| format!("{scheme:?}").starts_with("RSA");
+    for (own, further) in [(&ecdsa, &rsa), (&rsa, &ecdsa)] {
+        let certificates = "certificates = [{ cert_file = \"DIR/b.pem\", key_file = \"DIR/b.key\" }]";
+        let mut options = options(1, own, certificates);
+        options.files.push(("b.pem".into(), further.chain.clone()));
+        options.files.push(("b.key".into(), further.key.clone()));
+        let server = Server::start(&options);
+        for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+            let shown = |verifies: &dyn Fn(SignatureScheme) -> bool| {
+                let config = client_config_verifying(&[&ecdsa, &rsa], &[version], verifies);
+                let socket = connect(server.https(), "localhost", &config).expect("a handshake");
+                socket.conn.peer_certificates().expect("a chain")[0].clone().into_owned()
+            };
+            assert_eq!(shown(&is_rsa), rsa.der, "{version:?}");
+            assert_eq!(shown(&|scheme| !is_rsa(scheme)), ecdsa.der, "{version:?}");
+            assert_eq!(shown(&|_| true), further.der, "{version:?}");
+        }
+    }
 }
 
 /// The client would have AES-256.

@@ -3,6 +3,8 @@
 
 mod fields;
 mod flood;
+mod frames;
+mod held_up;
 mod request;
 mod requests;
 mod turns;
@@ -225,7 +227,8 @@ impl Shared {
         let (socket, received) = (self.wire.transport().socket(), self.wire.received_bytes());
         let now_us = socket.shard().monotonic_us();
         self.waited.borrow_mut().drain(..).for_each(|waited| self.asker.count_waited(waited, now_us));
-        if self.flood.borrow_mut().is_flooded(received, socket.sent_bytes(), now_us) {
+        let asking_count = self.wire.asking_count();
+        if self.flood.borrow_mut().is_flooded(received, socket.sent_bytes(), asking_count, now_us) {
             return Poll::Ready(Event::Flooded);
         }
         if self.wire.is_turn_spent() || self.turn_requests_left.get() == 0 {

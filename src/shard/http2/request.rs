@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -12,16 +12,16 @@ use h2::{Reason, RecvStream, SendStream};
 use http::StatusCode;
 
 use super::Shared;
+use super::held_up::HeldUp;
 use crate::api;
 use crate::http::{Method, Refusal, Request, Response, Version, urgency_of};
 use crate::limits::{
-    HTTP_BODY_BYTES_MAX, HTTP_HEAD_US_MAX, HTTP_SEND_BYTES_PER_S_MIN, HTTP_SEND_FILL_US,
-    HTTP_SEND_STALL_US_MAX, HTTP2_TURN_BYTES_MAX, HTTP2_WINDOW_LOOK_US,
+    HTTP_BODY_BYTES_MAX, HTTP_HEAD_US_MAX, HTTP_SEND_BYTES_PER_S_MIN, HTTP_SEND_STALL_US_MAX,
+    HTTP2_TURN_BYTES_MAX, HTTP2_WINDOW_LOOK_US,
 };
 use crate::metrics::EndedBecause;
 use crate::shard::asking::{Head, Step, Waited, Waiting};
 use crate::shard::calls::{self, CallHere};
-use crate::shard::patience::Patience;
 use crate::shard::{Deadline, Woken};
 
 /// Urgency of who says nothing (RFC 9218, section 4.1).
@@ -52,10 +52,21 @@ pub(super) async fn serve(
 ) {
     let deadline = shared.asker.service.shard.deadline();
     let mut answering = Answering { shared, respond, deadline };
-    match answering.answer(request).await {
-        Ok(()) | Err(Cut::Gone) => {}
-        Err(Cut::Reset) => answering.shared.flood.borrow_mut().reset(),
-        Err(Cut::Slow(because)) => {
+    let service = Rc::clone(&answering.shared.asker.service);
+    let answered = {
+        let mut answer = pin!(answering.answer(request));
+        // A panic is this request's own: those beside it on the connection are answered.
+        poll_fn(|context| match service.caught("http2 request", || answer.as_mut().poll(context)) {
+            Some(polled) => polled.map(Some),
+            None => Poll::Ready(None),
+        })
+        .await
+    };
+    match answered {
+        None => answering.respond.send_reset(Reason::INTERNAL_ERROR),
+        Some(Ok(()) | Err(Cut::Gone)) => {}
+        Some(Err(Cut::Reset)) => answering.shared.flood.borrow_mut().reset(),
+        Some(Err(Cut::Slow(because))) => {
             answering.shared.asker.service.metrics.http_errors.of(because).inc();
             answering.respond.send_reset(Reason::CANCEL);
         }
@@ -220,11 +231,8 @@ impl Answering {
         let shard = &shared.asker.service.shard;
         let turn = shared.turns.enter(rank);
         let mut owed = Owed::new(&shared.owed_bytes, payload_bytes as u64);
-        // Whatever holds it up, from then on its media is not kept for longer than the slowest line takes for all that
-        // is owed.
-        let mut end_us = None;
-        // Its clock runs only while the stream is without window.
-        let (mut held_up_us, mut has_waited, mut patience) = (0, false, Patience::new(0));
+        // From then on its media is not kept for longer than the slowest line takes for all that is owed.
+        let mut held_up = HeldUp::default();
         for piece in payload.iter().filter(|piece| !piece.is_empty()) {
             let mut piece = piece.clone();
             while !piece.is_empty() {
@@ -235,8 +243,7 @@ impl Answering {
                     if turn.poll(context).is_ready() {
                         return Poll::Ready(Ok(()));
                     }
-                    let end_us = *end_us.get_or_insert_with(|| shard.monotonic_us() + owed.patience_us());
-                    self.deadline.set(end_us);
+                    self.deadline.set(held_up.end_us(shard.monotonic_us(), owed.patience_us()));
                     self.deadline.poll_expired(context).map(|()| Err(Cut::Slow(EndedBecause::SlowReader)))
                 })
                 .await?;
@@ -246,19 +253,14 @@ impl Answering {
                     // All the while: who took the place back at each look would hold up those behind.
                     turn.wait(true);
                     let mut is_open = false;
-                    has_waited = true;
                     while !is_open {
                         let (from_us, is_full) = (shard.monotonic_us(), shared.wire.is_owing());
                         self.deadline.set(from_us + HTTP2_WINDOW_LOOK_US);
                         is_open = self.has_capacity(&mut stream).await?;
-                        // While the socket is full the connection's own deadline holds.
                         let now_us = shard.monotonic_us();
-                        // A look that took longer was this shard's fault.
-                        let waited_us = (now_us - from_us).min(2 * HTTP2_WINDOW_LOOK_US);
-                        held_up_us += if is_full { 0 } else { waited_us };
-                        let end_us = *end_us.get_or_insert_with(|| from_us + owed.patience_us());
-                        let is_late = held_up_us > patience.until_us(owed.left_bytes) || now_us > end_us;
-                        if is_late && !is_open {
+                        held_up.waited(from_us, now_us, is_full);
+                        held_up.end_us(from_us, owed.patience_us());
+                        if !is_open && held_up.is_late(owed.left_bytes, now_us) {
                             return Err(Cut::Slow(EndedBecause::SlowReader));
                         }
                     }
@@ -267,9 +269,7 @@ impl Answering {
                 }
                 let now = piece.split_to(piece.len().min(stream.capacity()).min(HTTP2_TURN_BYTES_MAX));
                 owed.took(now.len() as u64);
-                // Only what it took before it was first without window may lie in buffers unread.
-                let at_us = if has_waited { held_up_us.max(HTTP_SEND_FILL_US) } else { 0 };
-                patience.took(now.len() as u64, at_us);
+                held_up.took(now.len() as u64);
                 stream.send_data(now, owed.left_bytes == 0).map_err(|_| Cut::Reset)?;
             }
         }

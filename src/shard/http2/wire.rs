@@ -11,6 +11,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::frames::Frames;
 use crate::limits::{HTTP2_OWING_US, HTTP2_SEND_BYTES_MAX, HTTP2_SLOW_SEND_BYTES_MAX, TURN_BYTES_MAX};
 use crate::shard::Transport;
 use crate::shard::patience::Patience;
@@ -30,6 +31,8 @@ struct Inner {
     /// Received and sent since the last ring turn.
     turn_bytes: Cell<usize>,
     received_bytes: Cell<u64>,
+    /// Of what h2 has read.
+    frames: RefCell<Frames>,
     /// What the socket had sent when `outbound` began to fill.
     sent_before: Cell<u64>,
     is_full: Cell<bool>,
@@ -67,6 +70,7 @@ impl Wire {
             transport,
             received_bytes: Cell::new(received.len() as u64),
             inbound: RefCell::new(Pile { bytes: received, from: 0 }),
+            frames: RefCell::default(),
             outbound: RefCell::default(),
             spare,
             turn_bytes: Cell::new(0),
@@ -83,6 +87,11 @@ impl Wire {
     /// Bytes received, all in all.
     pub(super) fn received_bytes(&self) -> u64 {
         self.0.received_bytes.get()
+    }
+
+    /// Frames that the peer wants acknowledged, all in all.
+    pub(super) fn asking_count(&self) -> u64 {
+        self.0.frames.borrow().asking_count()
     }
 
     /// h2 reads no more, and its requests hand over no more than fits, until the shard has had its ring turn.
@@ -169,6 +178,7 @@ impl Wire {
             let mut take = Some(|bytes: &[u8]| {
                 let (now, later) = bytes.split_at(bytes.len().min(buffer.remaining()));
                 buffer.put_slice(now);
+                self.0.frames.borrow_mut().read(now);
                 (bytes.len(), later.to_vec())
             });
             let received = ready!(self.0.transport.poll_recv(context, &mut take))?;
@@ -183,6 +193,7 @@ impl Wire {
         }
         let (now, _) = inbound.left().split_at(inbound.left().len().min(buffer.remaining()));
         buffer.put_slice(now);
+        self.0.frames.borrow_mut().read(now);
         inbound.from += now.len();
         if inbound.left().is_empty() {
             *inbound = Pile::default();

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 
 use super::{Message, Service};
 use crate::config::Config;
+use crate::control::RecordingOptions;
 use crate::fmp4::BufferPool;
 use crate::hls::Wishes;
 use crate::hls::numbering::StreamRecord;
@@ -16,6 +17,7 @@ use crate::media::StreamName;
 use crate::metrics::EndedBecause;
 use crate::origin::home::{Home, HomeError, HomeSettings, Output, StreamState};
 use crate::origin::live::SessionSettings;
+use crate::origin::recording::{Beginning, Ending, Recorder};
 use crate::shard::fault::{Fault, FaultAt};
 use crate::shard::runtime::message_of;
 use crate::shard::streams::{EndedBy, HomeHere, Shared, Stream, home_of};
@@ -33,15 +35,15 @@ impl Service {
         let mut random = [0; 2];
         // Without randomness the milliseconds alone name the epoch.
         let _ = getrandom::fill(&mut random);
+        let random = u16::from_be_bytes(random);
         let record = self.records.borrow().get(name.as_str()).cloned();
-        let home = Home::new(
-            name.clone(),
-            home_settings(&config),
-            u16::from_be_bytes(random),
-            record.as_ref(),
-            self.shard.now(),
-        );
-        let stream = Rc::new(Stream::at_home(&self.shard, home));
+        let (settings, now) = (home_settings(&config), self.shard.now());
+        let mut home = Home::new(name.clone(), settings, random, record.as_ref(), now);
+        let recording = RecordingOptions::of(&config.ingest, name).map(|options| {
+            home.record_to(Recorder::new(Beginning::new(name, settings, random, record.as_ref()), now));
+            self.setup.control.record(name, home.epoch(), options)
+        });
+        let stream = Rc::new(Stream::at_home(&self.shard, home, recording));
         self.streams.insert(Rc::clone(&stream));
         self.streams.up(Arc::clone(&stream.shared));
         self.metrics.active_streams.inc();
@@ -104,7 +106,7 @@ impl Service {
     }
 
     /// Runs `act`; a panic in it is counted and logged as that of `whose`, and gives `None`.
-    pub(super) fn caught<R>(&self, whose: &str, act: impl FnOnce() -> R) -> Option<R> {
+    pub fn caught<R>(&self, whose: &str, act: impl FnOnce() -> R) -> Option<R> {
         catch_unwind(AssertUnwindSafe(act))
             .map_err(|panic| {
                 self.metrics.panics.inc();
@@ -139,6 +141,9 @@ impl Service {
         }
         if let Some(record) = output.record {
             self.save(stream.shared.name.as_str(), record);
+        }
+        if !output.recorded.is_empty() {
+            here.borrow_mut().record(output.recorded);
         }
         if output.events.is_empty() {
             return;
@@ -186,11 +191,16 @@ impl Service {
     /// a new epoch above its numbers.
     pub(super) fn abandon(&self, stream: &Rc<Stream>) {
         stream.is_abandoned.set(true);
-        if let Some(here) = stream.home()
-            && let Some(publisher) = &here.borrow().publisher
-        {
-            self.metrics.rtmp_errors.of(HomeFailure::Panicked.because()).inc();
-            publisher.end(EndedBy::Failure);
+        if let Some(here) = stream.home() {
+            let here = &mut *here.borrow_mut();
+            // With the call that made it panic.
+            let recorded = here.home.take_output().recorded;
+            here.record(recorded);
+            here.stop_recording(Ending::Panicked);
+            if let Some(publisher) = &here.publisher {
+                self.metrics.rtmp_errors.of(HomeFailure::Panicked.because()).inc();
+                publisher.end(EndedBy::Failure);
+            }
         }
         self.remove_home(stream);
         self.interrupt(stream.shared.name.as_str());
@@ -246,7 +256,11 @@ impl Service {
     pub(super) fn reload(&self, config: Arc<Config>) {
         for stream in self.streams.all_here() {
             if let Some(here) = stream.home() {
-                here.borrow_mut().home.set_settings(home_settings(&config));
+                let here = &mut *here.borrow_mut();
+                here.home.set_settings(home_settings(&config));
+                if !config.ingest.records(stream.shared.name.as_str()) {
+                    here.stop_recording(Ending::SwitchedOff);
+                }
             }
         }
         *self.config.borrow_mut() = config;
