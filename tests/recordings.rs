@@ -319,6 +319,25 @@ fn one_stream_of_two_is_recorded_until_that_is_switched_off() {
     assert!(poll_until(WITHIN, || (ending(&file)? == "switched off").then_some(())).is_some());
     assert!(!wanted.has_ended());
     assert!(replay(&file, None).status.success());
+    // And on again, for streams that begin then.
+    let directory = server.directory().join("recordings");
+    let config = format!("[ingest]\nrecord_dir = \"{}\"\n", directory.display());
+    fs::write(server.directory().join("server.toml"), config).expect("writes the settings");
+    signal(server.process_id(), "HUP");
+    let reread = || (server.log().matches("settings were read again").count() == 2).then_some(());
+    assert!(poll_until(WITHIN, reread).is_some(), "{}", server.log());
+    // A shard may hear of it after the log does.
+    let third = (0..50).map(|n| format!("third{n}")).find_map(|key| {
+        let _publisher = Running::start(server.rtmp(), &key);
+        poll_until(Duration::from_millis(200), || {
+            let files = fs::read_dir(&directory).expect("recordings").map(|file| file.unwrap().file_name());
+            files.map(|name| name.to_string_lossy().into_owned()).find(|name| name.contains("third"))
+        })
+    });
+    assert!(third.is_some(), "{}", server.log());
+    let files = fs::read_dir(&directory).expect("recordings").map(|file| file.unwrap().file_name());
+    let running = files.filter(|name| !name.to_string_lossy().contains("third"));
+    assert_eq!(running.count(), 1, "streams that run are not recorded from their middle");
 }
 
 /// A core that panics: the recording ends there, and says so.
