@@ -122,12 +122,16 @@ fn what_happens_to_a_stream_is_found_and_nothing_else() {
         let is_there = |message: &Message| !(message.video && at_ms.contains(&message.timestamp_ms));
         clean.messages(12).into_iter().filter(is_there).collect()
     };
+    let mut held_back = clean.messages(12);
+    for message in held_back.iter_mut().filter(|message| (6_000_000..7_200_000).contains(&message.at_us)) {
+        message.at_us = 7_200_000;
+    }
     let mut uneven = Encoder { sps_timing: false, ..clean.clone() }.messages(12);
     for (index, message) in (0..).zip(uneven.iter_mut().filter(|message| message.video)) {
         message.timestamp_ms += index * 7 % 17;
     }
     let larger = Encoder { width_mbs: 40, first_ms: 6000, ..clean.clone() };
-    let cases: [(&str, Vec<Message>, &[Found]); 7] = [
+    let cases: [(&str, Vec<Message>, &[Found]); 9] = [
         ("clean", clean.messages(60), &[]),
         ("three pictures are missing", lacking(6001..6101), &[("frame_missing", 3, None)]),
         ("no rate", uneven, &[("variable_frame_rate", 1, None)]),
@@ -137,6 +141,12 @@ fn what_happens_to_a_stream_is_found_and_nothing_else() {
             "another picture size",
             then(clean.messages(6), 6000, larger.messages(6)),
             &[("parameters_changed", 1, None)],
+        ),
+        ("all is held back", held_back, &[("uplink_burst", 1, Some(1200))]),
+        (
+            "sound behind its pictures",
+            Encoder { sound_ahead_us: -800_000, jitter_us: 0, ..clean.clone() }.messages(12),
+            &[("audio_late", 1, Some(800))],
         ),
         (
             "B-frames",
