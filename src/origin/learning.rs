@@ -375,7 +375,7 @@ mod tests {
         learning.frame_begins(&begin, timestamp_ms);
         learning.frame_bytes(kind, bytes);
         let role = if idr { FrameRole::Sync } else { FrameRole::Dependent };
-        let frame = Frame { role, samples: None, parameter_sets: false };
+        let frame = Frame { role, samples: None };
         learning.frame_ends(kind, frame, true, Now::default());
     }
 
