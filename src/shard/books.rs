@@ -95,7 +95,11 @@ impl StreamBooks {
             EventBody::End => {
                 metrics.streams_stopped.inc();
             }
-            EventBody::Announce | EventBody::Init(_) | EventBody::Playable { .. } | EventBody::Retire(_) => {}
+            EventBody::Announce
+            | EventBody::Formats(_)
+            | EventBody::Init(_)
+            | EventBody::Playable { .. }
+            | EventBody::Retire(_) => {}
         }
     }
 
