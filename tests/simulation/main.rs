@@ -5,10 +5,12 @@
 mod support;
 
 mod captures;
+mod clocks;
 mod dates;
 mod defects;
 mod encoders;
 mod enhanced;
+mod faults;
 mod harness;
 mod interleaving;
 mod latency;
@@ -16,3 +18,4 @@ mod learning;
 mod lifecycle;
 mod long_frames;
 mod replicas;
+mod wire;
