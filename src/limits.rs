@@ -332,6 +332,10 @@ pub const ACCESS_UNIT_NALS_MAX: u16 = 1024;
 /// Parameter sets of an HEVC configuration: as many as their ids can tell apart.
 pub const PARAMETER_SETS_MAX: usize = 16 + 16 + 64;
 const _: () = assert!(PARAMETER_SETS_MAX * 3 < CODEC_CONFIG_BYTES_MAX);
+/// Parameter sets of an access unit that are looked at, and of a configuration that is compared with them: encoders have
+/// two to five, and each is compared with each.
+pub const IN_BAND_SETS_MAX: usize = 16;
+const _: () = assert!(IN_BAND_SETS_MAX <= PARAMETER_SETS_MAX);
 /// OBUs of one temporal unit: a large picture in tile groups of one tile has a few hundred.
 pub const TEMPORAL_UNIT_OBUS_MAX: u16 = 1024;
 /// Bytes of a first frame that complete a configuration: a packet of E-AC-3 with its substreams, parameter sets
@@ -385,6 +389,10 @@ pub const TIMESTAMP_LEAPS_PER_MIN_MAX: u64 = 30;
 pub const TRACKS_MAX: usize = 8;
 /// Timestamps that an exact frame rate must be borne out by: eight differences.
 pub const CADENCE_FRAMES_MIN: usize = 9;
+/// Pictures without which no rate is told at all, though they are seconds apart; only a publisher that sends fewer in
+/// [`GOP_LEARNING_MS_MAX`] begins without.
+pub const CADENCE_PICTURES_MIN: usize = 3;
+const _: () = assert!(CADENCE_PICTURES_MIN < CADENCE_FRAMES_MIN);
 /// Milliseconds that fewer timestamps must span to bear out a rate that headers claim: all but a frame of the
 /// second that is waited for, at 4 frames a second.
 pub const CADENCE_CLAIMED_MS_MIN: i64 = 750;
@@ -401,6 +409,8 @@ const _: () = assert!(TIMESTAMP_LEAP_MS_MAX > TIMESTAMP_JITTER_MS_MAX);
 pub const TIMESTAMP_BACK_MS_MAX: i64 = 100;
 /// Frames in a row of one track that are thrown away as stray before its time is believed again.
 pub const STRAY_FRAMES_MAX: u32 = 64;
+/// Frames of a track that are thrown away as too many before its frame rate is learnt anew.
+pub const FRAMES_TOO_MANY_MIN: u32 = 16;
 /// Media time at which output begins, so that a track which starts a little before the anchor
 /// needs no negative time.
 pub const TIMELINE_LEAD_MS: i64 = 1000;
@@ -419,6 +429,9 @@ pub const DATE_TOLERANCE_US: i64 = 50_000;
 /// How far a date may lie ahead of the clock when its segment opens, microseconds. It is listed with its
 /// first part, so a wish for parts of 100 ms, the least, still has nobody read a date to come.
 pub const DATE_AHEAD_US_MAX: i64 = 75_000;
+/// and by how much a date that would lie further ahead is moved back at once: what players take for no step.
+pub const DATE_BACK_US_MAX: i64 = 8_000;
+const _: () = assert!(DATE_BACK_US_MAX >= DATE_SLEW_US_MAX && DATE_BACK_US_MAX < 10_000);
 /// Milliseconds of a part above which a stream is refused: a publisher of less than one frame in
 /// five seconds is no live video.
 pub const PART_TARGET_MS_MAX: u32 = 5000;

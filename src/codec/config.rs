@@ -168,16 +168,6 @@ impl CodecConfig {
         })
     }
 
-    /// The configuration in force after a whole frame (NAL units with 4-byte lengths): `None` when it is this one,
-    /// or when what is new there cannot be used. HEVC and AV1 only.
-    pub fn in_band(&self, frame: &[u8]) -> Option<Self> {
-        match self {
-            Self::Hevc(config) => config.in_band(frame).map(Box::new).map(Self::Hevc),
-            Self::Av1(config) => config.in_band(frame).map(Self::Av1),
-            _ => None,
-        }
-    }
-
     /// Whose configuration it is.
     pub fn codec(&self) -> Codec {
         match self {

@@ -8,6 +8,11 @@ const MAGIC: &[u8] = b"fLaC";
 const STREAMINFO_BYTES: usize = 34;
 /// Bytes of a metadata block's header: its type, 0 for STREAMINFO with a flag for the last block, and its size.
 const BLOCK_HEADER_BYTES: usize = 4;
+/// Samples of the shortest block but the last (section 8.2).
+const BLOCK_SAMPLES_MIN: u16 = 16;
+/// Hz, by a frame's code from 1 on (section 9.1.2).
+const RATES: [u32; 11] =
+    [88_200, 176_400, 192_000, 8_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000];
 /// Bytes of a frame's header that its block size may need: sync to channels, a coded number of 7 bytes, the size.
 pub(super) const FRAME_HEAD_BYTES: usize = 4 + 7 + 2;
 
@@ -71,7 +76,7 @@ impl AudioConfig {
         let bits_per_sample = (packed >> 36) as u8 & 0x1f;
         for (field, found, usable) in [
             // 8.2: at least 16, which also tells empty blocks.
-            ("minimum block size", u32::from(block_min), block_min >= 16),
+            ("minimum block size", u32::from(block_min), block_min >= BLOCK_SAMPLES_MIN),
             ("maximum block size", u32::from(block_max), block_max >= block_min),
             ("sample rate", sample_rate, (1_000..=655_350).contains(&sample_rate)),
             ("bits per sample - 1", bits_per_sample.into(), bits_per_sample >= 3),
@@ -91,7 +96,45 @@ impl AudioConfig {
         })
     }
 
-    /// The configuration as it was received.
+    /// The configuration of a frame: `None` when its header says nothing else than this one, or cannot be read
+    /// (RFC 9639, section 9.1).
+    pub(super) fn in_band(&self, frame: &[u8]) -> Option<Self> {
+        let samples = frame_samples(frame)?;
+        let &[_, _, codes, layout, ..] = frame else { return None };
+        // Rates that are written out behind the header are no usual ones, and not looked for.
+        let sample_rate = match codes & 0xf {
+            code @ 1..=11 => RATES[usize::from(code) - 1],
+            _ => self.sample_rate,
+        };
+        let channels = match layout >> 4 {
+            independent @ 0..=7 => independent + 1,
+            8..=10 => 2,
+            _ => return None,
+        };
+        let bits_per_sample = match layout >> 1 & 7 {
+            0 => self.bits_per_sample,
+            3 => return None,
+            code => [8, 12, 0, 16, 20, 24, 32][usize::from(code) - 1],
+        };
+        if (sample_rate, channels, bits_per_sample) == (self.sample_rate, self.channels, self.bits_per_sample)
+        {
+            return None;
+        }
+        let block_max = self.block_max.max(u16::try_from(samples).unwrap_or(u16::MAX));
+        let block_min = if self.frame_samples() == Some(samples) { block_max } else { BLOCK_SAMPLES_MIN };
+        let packed = u64::from(sample_rate) << 44
+            | u64::from(channels - 1) << 41
+            | u64::from(bits_per_sample - 1) << 36;
+        let mut record = Vec::with_capacity(STREAMINFO_BYTES);
+        record.put_u16(block_min);
+        record.put_u16(block_max);
+        record.put_slice(&[0; 6]); // frame sizes: unknown
+        record.put_u64(packed);
+        record.put_slice(&[0; 16]); // MD5: unknown
+        Self::parse(record.into()).ok()
+    }
+
+    /// The configuration as it was received, or as it was built by a frame.
     pub fn record(&self) -> &Bytes {
         &self.record
     }

@@ -14,8 +14,6 @@ pub struct Frame {
     pub role: FrameRole,
     /// Sound: how long it lasts, in samples at [`Sound::sample_rate`](super::Sound). `None` for pictures.
     pub samples: Option<u32>,
-    /// Pictures: parameter sets or a sequence header are in it.
-    pub parameter_sets: bool,
 }
 
 /// What a frame needs to be decoded.
@@ -215,12 +213,12 @@ impl FrameWalker {
 
     /// What can be told of a frame by the bytes there are.
     pub fn so_far(&self) -> Frame {
-        let picture = |role, parameter_sets| Frame { role, samples: None, parameter_sets };
+        let picture = |role| Frame { role, samples: None };
         match &self.inner {
-            Inner::Avc(walker) => picture(avc_role(walker.seen()), has_any(walker.seen(), &AVC_SETS)),
-            Inner::Hevc(walker) => picture(hevc::role(walker.seen()), has_any(walker.seen(), &HEVC_SETS)),
-            Inner::Av1(walker) => picture(key_or_not(walker.is_key()), walker.has_sequence_header()),
-            Inner::Vp9(first) => picture(key_or_not(first.is_some_and(vp9::is_key)), false),
+            Inner::Avc(walker) => picture(avc_role(walker.seen())),
+            Inner::Hevc(walker) => picture(hevc::role(walker.seen())),
+            Inner::Av1(walker) => picture(key_or_not(walker.is_key())),
+            Inner::Vp9(first) => picture(key_or_not(first.is_some_and(vp9::is_key))),
             Inner::Samples(samples) => sound(Some(*samples)),
             Inner::Opus(head) => sound(opus::packet_samples(head.bytes())),
             Inner::Ac3(walker) => sound(walker.samples()),
@@ -264,14 +262,7 @@ fn step_nal<'a>(walker: &mut NalWalker, input: &mut &'a [u8]) -> Result<Option<P
 }
 
 fn sound(samples: Option<u32>) -> Frame {
-    Frame { role: FrameRole::Sync, samples, parameter_sets: false }
-}
-
-const AVC_SETS: [u8; 2] = [avc::NAL_SPS, avc::NAL_PPS];
-const HEVC_SETS: [u8; 3] = [hevc::NAL_VPS, hevc::NAL_SPS, hevc::NAL_PPS];
-
-fn has_any(seen: NalTypes, types: &[u8]) -> bool {
-    types.iter().any(|nal_type| seen.has(*nal_type))
+    Frame { role: FrameRole::Sync, samples }
 }
 
 fn avc_role(seen: NalTypes) -> FrameRole {
@@ -313,11 +304,11 @@ mod tests {
         let long = [0, 0, 0, 2, 0x67, 1, 0, 0, 0, 2, 0x65, 2];
         for (length_bytes, frame) in [(2, &short[..]), (4, &long)] {
             let walker = FrameWalker::avc(length_bytes, frame.len() as u32);
-            let frame_was = Frame { role: FrameRole::Sync, samples: None, parameter_sets: true };
+            let frame_was = Frame { role: FrameRole::Sync, samples: None };
             assert_eq!(walk_cut_anywhere(&walker, frame), (long.to_vec(), frame_was));
         }
         let walker = FrameWalker::avc(4, 5);
-        let frame_was = Frame { role: FrameRole::Dependent, samples: None, parameter_sets: false };
+        let frame_was = Frame { role: FrameRole::Dependent, samples: None };
         assert_eq!(walk_cut_anywhere(&walker, &[0, 0, 0, 1, 0x41]).1, frame_was);
     }
 
@@ -344,7 +335,7 @@ mod tests {
             (FrameWalker::flac(9), b"\xff\xf8\x7a\x08\x00\x02\xffab", 768),
             (FrameWalker::ac3(128), &ac3, 1536),
         ] {
-            let frame_was = Frame { role: FrameRole::Sync, samples: Some(samples), parameter_sets: false };
+            let frame_was = Frame { role: FrameRole::Sync, samples: Some(samples) };
             assert_eq!(walk_cut_anywhere(&walker, frame), (frame.to_vec(), frame_was));
         }
     }
@@ -378,11 +369,9 @@ mod tests {
             (1, FrameRole::Dependent),
         ] {
             let frame = [0, 0, 0, 2, 35 << 1, 1, 0, 0, 0, 3, nal_type << 1, 1, 9];
-            let frame_was = Frame { role, samples: None, parameter_sets: false };
+            let frame_was = Frame { role, samples: None };
             assert_eq!(walk_cut_anywhere(&FrameWalker::hevc(4, 13), &frame), (frame.to_vec(), frame_was));
         }
-        let with_sets = [0, 2, 33 << 1, 1, 0, 2, 19 << 1, 1];
-        assert!(walk_cut_anywhere(&FrameWalker::hevc(2, 8), &with_sets).1.parameter_sets);
     }
 
     #[test]
@@ -390,11 +379,11 @@ mod tests {
         // Delimiter, sequence header, delimiter with extension and padding, key frame, a frame without size.
         let unit = [0x12, 0, 0x0a, 2, 7, 7, 0x16, 0, 1, 9, 0x32, 3, 0x10, 1, 2, 0x30, 0x30, 5];
         let sample = [0x0a, 2, 7, 7, 0x32, 3, 0x10, 1, 2, 0x30, 0x30, 5];
-        let frame_was = Frame { role: FrameRole::Sync, samples: None, parameter_sets: true };
+        let frame_was = Frame { role: FrameRole::Sync, samples: None };
         let walker = FrameWalker::av1(false, unit.len() as u32);
         assert_eq!(walk_cut_anywhere(&walker, &unit), (sample.to_vec(), frame_was));
         // OBS sends none: show_existing_frame.
-        let frame_was = Frame { role: FrameRole::Dependent, samples: None, parameter_sets: false };
+        let frame_was = Frame { role: FrameRole::Dependent, samples: None };
         assert_eq!(
             walk_cut_anywhere(&FrameWalker::av1(false, 3), &[0x1a, 1, 0xe8]),
             (vec![0x1a, 1, 0xe8], frame_was)
@@ -407,7 +396,7 @@ mod tests {
     #[test]
     fn vp9_tells_key_frames_by_the_first_byte() {
         for (first, role) in [(0x82, FrameRole::Sync), (0x86, FrameRole::Dependent)] {
-            let frame_was = Frame { role, samples: None, parameter_sets: false };
+            let frame_was = Frame { role, samples: None };
             assert_eq!(
                 walk_cut_anywhere(&FrameWalker::vp9(2), &[first, 0x49]),
                 (vec![first, 0x49], frame_was)

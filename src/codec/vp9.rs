@@ -246,6 +246,22 @@ impl DecoderConfig {
         Ok(config)
     }
 
+    /// The configuration of a key frame: `None` when it has the size and the form of pictures of this one, or cannot be
+    /// read. The colours that a record says count for it, since few bitstreams say them.
+    pub(super) fn in_band(&self, key_frame: &[u8]) -> Option<Self> {
+        let found = KeyFrame::parse(key_frame).ok()?;
+        // Where chroma samples of 4:2:0 stand, only the record says.
+        let form = |record: &Record| (record.profile, record.bit_depth, record.chroma.max(CHROMA_420));
+        let is_same_form = form(&found.record) == form(&self.record);
+        if is_same_form && (found.width, found.height) == (self.width, self.height) {
+            return None;
+        }
+        let kept = if is_same_form { Record { level: 0, ..self.record } } else { found.record };
+        let mut config = Self::of(Bytes::new(), kept, found);
+        config.bytes = config.sample_entry_record();
+        Some(config.with_hdr(self.signalled))
+    }
+
     fn of(bytes: Bytes, mut record: Record, key_frame: KeyFrame) -> Self {
         let KeyFrame { width, height, .. } = key_frame;
         if record.level == 0 {

@@ -4,7 +4,7 @@ use super::event::{Event, Fault, Findings, Fragment, FrameBegin, FrameFault, Pie
 use super::extra::ExtraTracks;
 use super::tag::{Body, BodyHeader, Header, HeaderError};
 use super::{ChannelLayout, Message, Record, State, Track};
-use crate::codec::{self, Codec, CodecConfig, Frame, FrameWalker, Parsed};
+use crate::codec::{self, Codec, CodecConfig, Frame, FrameWalker, InBand, Parsed};
 use crate::limits::{
     CHANNEL_LAYOUT_BYTES_MAX, CODEC_CONFIG_BYTES_MAX, FIRST_FRAME_BYTES, FLV_MESSAGE_TRACKS_MAX,
     FLV_TAG_HEADER_BYTES_MAX, VIDEO_METADATA_BYTES_MAX,
@@ -251,7 +251,10 @@ impl<'d, 'a> Events<'d, 'a> {
             (_, Some(config)) if config.codec() == codec && self.is_said_again(&begin) => {
                 whole.min(FIRST_FRAME_BYTES as u32)
             }
-            (_, Some(config)) if config.codec() == codec => 0,
+            (_, Some(config)) if config.codec() == codec => match config.in_band(&[], begin.key) {
+                InBand::Needs(bytes) => whole.min(bytes),
+                InBand::Same | InBand::Other(_) => 0,
+            },
             // Some send no configuration but the one in their key frames.
             (None, None) if begin.key && self.track.record.is_none() && codec != Codec::Avc => {
                 whole.min(FIRST_FRAME_BYTES as u32)
@@ -297,7 +300,17 @@ impl<'d, 'a> Events<'d, 'a> {
                 self.track.again.take().and_then(|again| again.finish(head).ok()).map(Ok)
             }
             (None, None) => Some(CodecConfig::from_frame(codec, head)),
-            (None, Some(_)) => None,
+            (None, Some(config)) => match config.in_band(head, begin.key) {
+                InBand::Same => None,
+                InBand::Other(config) => Some(Ok(config)),
+                InBand::Needs(needed)
+                    if needed > wanted && needed <= begin.coded_bytes.min(FIRST_FRAME_BYTES as u32) =>
+                {
+                    self.track.state = State::Head { begin, codec, bytes, wanted: needed };
+                    return None;
+                }
+                InBand::Needs(_) => None,
+            },
         };
         match completed {
             Some(Ok(config)) => {

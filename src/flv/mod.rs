@@ -2,8 +2,9 @@
 //! frames, out of the fragments of messages as they arrive.
 //!
 //! Nothing is assembled but configuration records, metadata, and the beginning of a frame of which something
-//! must be known before it can be placed: AC-3 and VP9 are configured by their first frame, and packets of
-//! Opus say themselves how long they last. All other bytes of a frame are handed on as slices of the input,
+//! must be known before it can be placed: AC-3 and VP9 are configured by their first frame, key frames and some
+//! sound say in band that their configuration is another one, and packets of Opus say themselves how long they last.
+//! All other bytes of a frame are handed on as slices of the input,
 //! and its structure is walked on the way.
 //!
 //! Whether a frame is a key frame is said twice. [`FrameBegin::key`] is the FLV flag, known before

@@ -10,7 +10,7 @@ use bytes::Bytes;
 /// One change of a stream, in the order the home made it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamEvent {
-    /// The home's wall clock, Unix milliseconds; never decreases within an epoch. Retention runs on it.
+    /// The home's clock, Unix milliseconds, which never steps within an epoch. Retention runs on it.
     pub at_unix_ms: u64,
     /// What changed.
     pub body: EventBody,
@@ -24,6 +24,9 @@ pub enum EventBody {
     /// A publisher is there and a new session will follow: the multivariant playlist no longer names the
     /// one that has ended.
     Announce,
+    /// The renditions as the multivariant playlist describes them from here on, for who comes later: another profile,
+    /// size or frame rate. Ids, names, kinds and timescales are those of the session's start.
+    Formats(Vec<Rendition>),
     /// An init segment that a later [`SegmentHead`] names.
     Init(InitSegment),
     /// A part is listed.
@@ -53,7 +56,7 @@ pub struct SessionStart {
     pub session: SessionId,
     /// The lifetime of the stream's state that names its parts.
     pub epoch: Epoch,
-    /// By id; `renditions[i].id == RenditionId(i)`. The first one is the one whose reloads count viewers.
+    /// By id; `renditions[i].id == RenditionId(i)`. What they are is not frozen: [`EventBody::Formats`]. The first one is the one whose reloads count viewers.
     pub renditions: Vec<Rendition>,
     /// PART-HOLD-BACK, milliseconds: at least three PART-TARGETs.
     pub part_hold_back_ms: u32,

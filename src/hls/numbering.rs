@@ -213,7 +213,7 @@ impl Numbering {
                 }
             }
             EventBody::End => self.token = None,
-            EventBody::Announce | EventBody::Close(_) | EventBody::Retire(_) => {}
+            EventBody::Announce | EventBody::Formats(_) | EventBody::Close(_) | EventBody::Retire(_) => {}
         }
     }
 

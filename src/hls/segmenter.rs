@@ -50,11 +50,14 @@ pub struct Segmenter {
     next_cut: u64,
     /// Presentation time of the newest cut, microseconds.
     cut_us: i64,
-    /// Decode time of the cutting track's newest key frame, and how much later what it begins is shown.
-    key: (u64, u32),
-    /// Composition offset of the key frame that it began with. Where groups of pictures are open, a later one
-    /// has more: pictures that are decoded after it are shown before it, from this offset on.
+    /// Decode time of the cutting track's newest key frame.
+    key: u64,
+    /// How much later than its key frame's decode time what it begins is shown: composition offset of the one that the
+    /// track began with. Where groups of pictures are open, a later one has more: pictures that are decoded after it
+    /// are shown before it, from this offset on.
     first_offset: u32,
+    /// That is less by leading pictures, which are expected: at the next start.
+    expected_offset_ms: Option<u32>,
     /// The newest complete group of pictures, in the cutting track's ticks.
     gop_ticks: Option<u64>,
     actions: VecDeque<Action>,
@@ -116,8 +119,9 @@ impl Segmenter {
             running: false,
             next_cut: 0,
             cut_us: 0,
-            key: (0, 0),
+            key: 0,
             first_offset: 0,
+            expected_offset_ms: None,
             gop_ticks: None,
             actions: VecDeque::new(),
             findings: Findings::default(),
@@ -142,6 +146,12 @@ impl Segmenter {
         self.segment_ms_min = frames.segment_min();
         debug_assert!(self.segment_ms_min <= self.cutting_ms_max, "{plan:?}");
         self.gop_ticks = None;
+    }
+
+    /// The key frame that comes next begins a group of which something is shown before it, so long after its own decode
+    /// time.
+    pub fn expect_key_offset_ms(&mut self, offset_ms: u32) {
+        self.expected_offset_ms = Some(offset_ms);
     }
 
     /// A frame's first byte is here; its time comes from the timeline. Audio counts as key always.
@@ -285,9 +295,12 @@ impl Segmenter {
     fn start(&mut self, time: FrameTime) {
         self.running = true;
         let cutting = &self.tracks[self.cutting];
-        self.cut_us = cutting.us(time.presentation());
-        self.key = (time.decode, time.composition_offset);
-        self.first_offset = time.composition_offset;
+        let frame = cutting.frame_ticks;
+        let expected = self.expected_offset_ms.take().map_or(u64::MAX, |ms| cutting.ticks_of_ms(ms));
+        let leading = u64::from(time.composition_offset).saturating_sub(expected) as u32;
+        self.first_offset = time.composition_offset.saturating_sub((leading + frame / 2) / frame * frame);
+        self.cut_us = cutting.us(time.decode + u64::from(self.first_offset));
+        self.key = time.decode;
         for index in 0..self.tracks.len() {
             let track = &mut self.tracks[index];
             let begins = if index == self.cutting { time.decode } else { track.ticks_ceil(self.cut_us) };
@@ -306,9 +319,12 @@ impl Segmenter {
         opened.open = Some(decode);
         opened.has_parts = false;
         opened.part = OpenPart::default();
-        // A forced cut shows first what decodes first, one reordering later.
-        let presentation_us =
-            if opened.measure == self.cutting { cut.presentation_us } else { presentation_us };
+        // Its date follows durations, which are decode times, even where the encoder begins to reorder otherwise.
+        let presentation_us = if opened.measure == self.cutting {
+            self.tracks[self.cutting].us(decode + u64::from(self.first_offset))
+        } else {
+            presentation_us
+        };
         self.actions.push_back(Action::OpenSegment {
             rendition: opened.id,
             cut: cut.number,
@@ -370,11 +386,14 @@ impl Segmenter {
         // The part would be too short: its last frame takes a little of this one's time.
         let least = self.part_ticks_min(index);
         let lacking = u32::try_from(least.saturating_sub(duration)).unwrap_or(u32::MAX);
-        if lacking > 0 && lacking < time.duration && !key && !self.renditions[rendition].part.independent {
+        if lacking > 0 && lacking < time.duration && !self.renditions[rendition].part.independent {
             self.stretch(index, lacking);
             time.decode += u64::from(lacking);
             time.duration -= lacking;
             time.composition_offset = time.composition_offset.saturating_sub(lacking);
+            if key && index == self.cutting {
+                self.key = time.decode;
+            }
         }
         self.count_short(rendition);
         self.seal(rendition, Listing::Now);
@@ -390,7 +409,11 @@ impl Segmenter {
             self.close(rendition, false);
             return;
         }
-        if self.renditions[rendition].part.duration + u64::from(track.frame_ticks) <= track.part_ticks {
+        let duration = self.renditions[rendition].part.duration;
+        // One that is too short as yet is left to the next frame, which may be shorter than expected.
+        if duration + u64::from(track.frame_ticks) <= track.part_ticks
+            || duration < self.part_ticks_min(index)
+        {
             return;
         }
         if !self.cut_is_expected(index, end_us) {
@@ -413,14 +436,14 @@ impl Segmenter {
         let frame = u64::from(cutting.frame_ticks);
         let must = index == self.cutting && self.segment_room(index, cutting_end) < frame;
         let gop = self.gop_ticks.unwrap_or_else(|| cutting.ticks_of_ms(self.gop_ms).max(frame));
-        let key_next = self.key.0 + gop;
+        let key_next = self.key + gop;
         if !self.would_cut(key_next.saturating_sub(started)) {
             return must;
         }
         if index == self.cutting {
             return must || cutting_end.abs_diff(key_next) < frame.div_ceil(2);
         }
-        end_us >= cutting.us(key_next + u64::from(self.key.1)) && cutting_end <= key_next + frame / 2
+        end_us >= cutting.us(key_next + u64::from(self.first_offset)) && cutting_end <= key_next + frame / 2
     }
 
     fn seal(&mut self, rendition: usize, listing: Listing) {

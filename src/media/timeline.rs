@@ -10,8 +10,8 @@
 
 use super::{Cadence, Timescale, TrackId};
 use crate::limits::{
-    COMPOSITION_OFFSET_MS_MAX, STRAY_FRAMES_MAX, TIMELINE_LEAD_MS, TIMESTAMP_BACK_MS_MAX,
-    TIMESTAMP_JITTER_MS_MAX, TIMESTAMP_LEAP_MS_MAX,
+    COMPOSITION_OFFSET_MS_MAX, FRAMES_TOO_MANY_MIN, STRAY_FRAMES_MAX, TIMELINE_LEAD_MS,
+    TIMESTAMP_BACK_MS_MAX, TIMESTAMP_JITTER_MS_MAX, TIMESTAMP_LEAP_MS_MAX,
 };
 
 /// Extends the 32-bit milliseconds of one connection, all its tracks, to 64 bits.
@@ -109,7 +109,8 @@ pub enum Placed {
     /// Not placed: the publisher's time leapt, for all its tracks. [`Timeline::flush`] each, close
     /// what is open, [`Timeline::rebase`] to this frame's timestamp, and place it again.
     Discontinuity,
-    /// To be thrown away: from before the last discontinuity, or audio far ahead of its own clock.
+    /// To be thrown away: from before the last discontinuity, or one too many, since its track is far ahead of its
+    /// own timestamps.
     Discard,
 }
 
@@ -166,10 +167,17 @@ struct Track {
     last_ms: Option<i64>,
     /// Running mean of (timestamp - clock), in 1/32 ticks.
     error_mean: i64,
+    /// Running mean of how far errors are from that mean, in 1/32 ticks.
+    error_spread: i64,
     /// Decode time from which the clock may be slewed again.
     slew_from: u64,
     /// Frames in a row that were far from the anchor.
     strays: u32,
+    /// Frames that were too many, and the timestamp of the first of them.
+    too_many: u32,
+    too_many_from_ms: i64,
+    /// See [`Timeline::has_lost_a_rate`].
+    has_lost_its_rate: bool,
     /// The frame of a variable rate whose duration is not known: decode time and composition offset.
     held: Option<(u64, u32)>,
 }
@@ -178,8 +186,11 @@ struct Track {
 const ERROR_MEAN_FRAMES: i64 = 32;
 /// An error that is not worth counting: twice the publisher's rounding.
 const ERROR_ROUNDING_MS: i64 = 2;
-/// Audio may stand this far from the publisher's clock on average: lip sync is not seen below.
-const AUDIO_ERROR_MS: i64 = 40;
+/// Audio may stand this far from the publisher's clock on average, and two more spreads of its timestamps: with what
+/// video may be off, both are within a frame of one another at up to 60 frames a second.
+const AUDIO_ERROR_MS: i64 = 5;
+/// and no further than this, however its timestamps jitter: lip sync is not seen below.
+const AUDIO_ERROR_MS_MAX: i64 = 40;
 /// A clock is slewed by at most a millisecond in each 250: 4,000 ppm.
 const SLEW_MS: i64 = 1;
 const SLEW_INTERVAL_MS: i64 = 250;
@@ -227,6 +238,12 @@ impl Timeline {
         if first {
             track.next = track.next.max(ideal);
         }
+        // Frames of which each lasts and none moves the publisher's time on: their track must not run away.
+        let ahead = track.newest_decode().saturating_sub(ideal);
+        if ahead > track.cadence.timescale().from_ms_round(self.leap_ms) as u64 {
+            track.note_one_too_many(timestamp_ms);
+            return self.discard();
+        }
         match track.cadence {
             Cadence::Variable { timescale, .. } => {
                 let offset = composition_ticks(timescale, None, composition_ms, &mut self.repairs);
@@ -267,8 +284,7 @@ impl Timeline {
     pub fn rebase(&mut self, anchor_ms: i64) {
         let end_us = |track: &Track| {
             let timescale = track.cadence.timescale();
-            let ticks = track.held.map_or(track.next, |(decode, _)| decode);
-            i64::try_from(ticks).map_or(i64::MAX, |ticks| timescale.to_us_floor(ticks) + 1)
+            i64::try_from(track.newest_decode()).map_or(i64::MAX, |ticks| timescale.to_us_floor(ticks) + 1)
         };
         let end_us = self.tracks.iter().map(end_us).max().unwrap_or(0);
         self.base_us = end_us.max(TIMELINE_LEAD_MS * 1000);
@@ -289,6 +305,12 @@ impl Timeline {
             track.cadence = cadence;
         }
         self.leap_ms = self.longest_leap_ms();
+    }
+
+    /// True when a track has so many frames too many, while its timestamps go on, that it must have another frame rate
+    /// than was learnt.
+    pub fn has_lost_a_rate(&self) -> bool {
+        self.tracks.iter().any(|track| track.has_lost_its_rate)
     }
 
     /// Output time, microseconds, at which a frame of this unwrapped timestamp is presented.
@@ -356,7 +378,33 @@ enum Judgement {
 
 impl Track {
     fn new(cadence: Cadence, next: u64) -> Self {
-        Self { cadence, next, last_ms: None, error_mean: 0, slew_from: 0, strays: 0, held: None }
+        Self {
+            cadence,
+            next,
+            last_ms: None,
+            error_mean: 0,
+            error_spread: 0,
+            slew_from: 0,
+            strays: 0,
+            too_many: 0,
+            too_many_from_ms: 0,
+            has_lost_its_rate: false,
+            held: None,
+        }
+    }
+
+    fn note_one_too_many(&mut self, timestamp_ms: i64) {
+        if self.too_many == 0 {
+            self.too_many_from_ms = timestamp_ms;
+        }
+        self.too_many = self.too_many.saturating_add(1);
+        self.has_lost_its_rate |= self.too_many >= FRAMES_TOO_MANY_MIN
+            && timestamp_ms.saturating_sub(self.too_many_from_ms) >= TIMESTAMP_LEAP_MS_MAX;
+    }
+
+    /// Decode time that the next frame has at least.
+    fn newest_decode(&self) -> u64 {
+        self.held.map_or(self.next, |(decode, _)| decode)
     }
 
     /// On the grid: where the timestamp is ahead of the next frame's place, frames are missing;
@@ -395,7 +443,10 @@ impl Track {
         }
         self.note_error(error, repairs);
         let mean = self.error_mean / ERROR_MEAN_FRAMES;
-        let drifted = mean.abs() > timescale.from_ms_round(AUDIO_ERROR_MS);
+        let spread = self.error_spread / ERROR_MEAN_FRAMES;
+        let allowed = (timescale.from_ms_round(AUDIO_ERROR_MS) + 2 * spread)
+            .min(timescale.from_ms_round(AUDIO_ERROR_MS_MAX));
+        let drifted = mean.abs() > allowed;
         let change = if drifted { self.slew_ticks().min(frame / 2) * mean.signum() } else { 0 };
         Some(self.advance(frame + change, change, repairs))
     }
@@ -433,7 +484,9 @@ impl Track {
     }
 
     fn note_error(&mut self, error: i64, repairs: &mut Repairs) {
-        self.error_mean += error - self.error_mean / ERROR_MEAN_FRAMES;
+        let mean = self.error_mean / ERROR_MEAN_FRAMES;
+        self.error_mean += error - mean;
+        self.error_spread += (error - mean).abs() - self.error_spread / ERROR_MEAN_FRAMES;
         let rounding = self.cadence.timescale().from_ms_round(ERROR_ROUNDING_MS);
         repairs.absorbed += u64::from(error.abs() > rounding);
     }

@@ -1,11 +1,13 @@
 //! Unix time of media time 0, for PROGRAM-DATE-TIME.
 //!
 //! The least of (arrival - media time) over some seconds is the frame that waited least on its way.
-//! The date follows that estimate slowly, so that dates and durations agree to a few milliseconds.
+//! The date follows that estimate slowly, so that dates and durations agree to a few milliseconds. Nor does it follow
+//! a step of the host's clock: between discontinuities it runs on the one that does not step.
 
 use super::Now;
 use crate::limits::{
-    DATE_AHEAD_US_MAX, DATE_SLEW_PPM_MAX, DATE_SLEW_US_MAX, DATE_TOLERANCE_US, WALL_CLOCK_BUCKETS,
+    DATE_AHEAD_US_MAX, DATE_BACK_US_MAX, DATE_SLEW_PPM_MAX, DATE_SLEW_US_MAX, DATE_TOLERANCE_US,
+    WALL_CLOCK_BUCKETS,
 };
 
 /// The estimate, and the date that follows it.
@@ -27,6 +29,9 @@ pub struct WallClock {
     origin: Option<(u64, i64)>,
     /// When the first arrival was.
     since_us: Option<u64>,
+    /// Unix time less monotonic time: as at the first arrival, and no less than before a discontinuity, since dates
+    /// do not go back.
+    unix_offset_us: Option<i64>,
 }
 
 /// Drift is told once the estimate has moved for this long.
@@ -44,7 +49,10 @@ impl WallClock {
             self.buckets = [None; WALL_CLOCK_BUCKETS];
         }
         self.second = second.max(self.second);
-        let found = i64::try_from(now.unix_us).unwrap_or(i64::MAX).saturating_sub(media_us);
+        if self.since_us.is_none() {
+            self.unix_offset_us = self.unix_offset_us.max(Some(unix_offset_us(now)));
+        }
+        let found = self.unix_us(now).saturating_sub(media_us);
         let bucket = &mut self.buckets[(self.second % WALL_CLOCK_BUCKETS as u64) as usize];
         *bucket = Some(bucket.map_or(found, |least| least.min(found)));
 
@@ -57,40 +65,49 @@ impl WallClock {
 
     /// The date (Unix milliseconds) of a segment that starts at this media time. Asked once for each
     /// segment of the first rendition, in order: once it is off by more than [`DATE_TOLERANCE_US`] the date
-    /// moves towards the estimate by at most 500 ppm and 5 ms a segment, or steps to it after a
-    /// discontinuity; it is never in the future by the time that the segment's first part is listed.
+    /// moves towards the estimate by at most 500 ppm and 5 ms a segment, or steps forward to it after a
+    /// discontinuity. It is not in the future by the time that the segment's first part is listed; where frames
+    /// suddenly come so much sooner that it would be, it moves back by at most [`DATE_BACK_US_MAX`] a segment.
     pub fn segment_date(&mut self, media_us: i64, now: Now) -> u64 {
-        let now_us = i64::try_from(now.unix_us).unwrap_or(i64::MAX);
-        let estimate = self.estimate_us().unwrap_or(now_us.saturating_sub(media_us));
+        let latest = self.unix_us(now).saturating_sub(media_us);
+        let estimate = self.estimate_us().unwrap_or(latest);
+        let latest = latest.saturating_add(DATE_AHEAD_US_MAX);
         let told = match self.told_us {
-            None => estimate,
+            None => estimate.min(latest),
             // Output media time goes on over a discontinuity, so not going back is not lowering this.
-            Some(told) if self.may_step => estimate.max(told),
+            Some(told) if self.may_step => estimate.min(latest).max(told),
             // Shaka Player starts its decoder anew where a date and the durations before it differ by a
             // millisecond, and then shows nothing until the next key frame: an error that nobody sees is
             // better kept than mended.
-            Some(told) if !self.slewing && (estimate - told).abs() <= DATE_TOLERANCE_US => told,
+            Some(told) if !self.slewing && told <= latest && (estimate - told).abs() <= DATE_TOLERANCE_US => {
+                told
+            }
             Some(told) => {
                 let elapsed = media_us.saturating_sub(self.segment_us).max(0);
                 let slew = (elapsed / 1_000_000 * DATE_SLEW_PPM_MAX
                     + elapsed % 1_000_000 * DATE_SLEW_PPM_MAX / 1_000_000)
                     .min(DATE_SLEW_US_MAX);
                 self.slewing = (estimate - told).abs() > slew;
-                told + (estimate - told).clamp(-slew, slew)
+                let slewed = told + (estimate - told).clamp(-slew, slew);
+                slewed.min(latest).max(told - DATE_BACK_US_MAX)
             }
         };
-        let told = told.min(now_us.saturating_sub(media_us).saturating_add(DATE_AHEAD_US_MAX));
         self.told_us = Some(told);
         self.segment_us = media_us;
         self.may_step = false;
-        self.date_of(media_us)
+        date(told, media_us)
     }
 
-    /// The date of a media time under the present mapping, for the other renditions; 0 before the
-    /// first segment's.
-    pub fn date_of(&self, media_us: i64) -> u64 {
-        let date_us = self.told_us.unwrap_or(0).saturating_add(media_us);
-        u64::try_from(date_us.div_euclid(1000)).unwrap_or(0)
+    /// The date of a segment of another rendition that starts at this media time. `told_us` is that rendition's, and
+    /// follows the first one's: its segments may be few while those are many.
+    pub fn date_beside(&self, media_us: i64, told_us: &mut Option<i64>, may_step: bool) -> u64 {
+        let first_us = self.told_us.unwrap_or(0);
+        let told = match *told_us {
+            Some(told) if !may_step => first_us.clamp(told - DATE_BACK_US_MAX, told + DATE_BACK_US_MAX),
+            _ => first_us,
+        };
+        *told_us = Some(told);
+        date(told, media_us)
     }
 
     /// A discontinuity: the arrivals from here on decide anew.
@@ -111,9 +128,24 @@ impl WallClock {
         i32::try_from(moved * 1_000_000 / i128::from(elapsed_us)).ok()
     }
 
+    /// Unix time by the clock that does not step.
+    fn unix_us(&self, now: Now) -> i64 {
+        let offset_us = self.unix_offset_us.unwrap_or_else(|| unix_offset_us(now));
+        i64::try_from(now.monotonic_us).unwrap_or(i64::MAX).saturating_add(offset_us)
+    }
+
     fn estimate_us(&self) -> Option<i64> {
         self.buckets.iter().flatten().min().copied()
     }
+}
+
+/// Unix milliseconds.
+fn date(told_us: i64, media_us: i64) -> u64 {
+    u64::try_from(told_us.saturating_add(media_us).div_euclid(1000)).unwrap_or(0)
+}
+
+fn unix_offset_us(now: Now) -> i64 {
+    i64::try_from(now.unix_us).unwrap_or(i64::MAX).saturating_sub_unsigned(now.monotonic_us)
 }
 
 #[cfg(test)]
@@ -168,7 +200,15 @@ mod tests {
             clock.handle_arrival(n * 33_000, at(n * 33_000 + delay_us));
         }
         assert_eq!(clock.segment_date(0, at(200_000)), UNIX_US / 1000 + 20);
-        assert_eq!(clock.date_of(1_000_000), UNIX_US / 1000 + 1020);
+        let mut beside = None;
+        assert_eq!(clock.date_beside(1_000_000, &mut beside, false), UNIX_US / 1000 + 1020);
+        // It follows by no more at once than is no step, however many segments of the first have passed.
+        clock.told_us = clock.told_us.map(|told| told - 30_000);
+        for off_ms in [12, 4, -4, -10, -10] {
+            let date = clock.date_beside(2_000_000, &mut beside, false) as i64;
+            assert_eq!(date - (UNIX_US / 1000) as i64 - 2000, off_ms);
+        }
+        assert_eq!(clock.date_beside(2_000_000, &mut beside, true), UNIX_US / 1000 + 1990);
     }
 
     #[test]
@@ -189,6 +229,29 @@ mod tests {
             let media_us = segment * 2_000_000;
             clock.handle_arrival(media_us, at(media_us));
             assert_eq!(clock.segment_date(media_us, at(media_us)), first + media_us as u64 / 1000);
+        }
+    }
+
+    /// An hour either way, and frames that suddenly come a second sooner.
+    #[test]
+    fn no_step_of_the_host_and_none_of_the_way_is_a_step_of_the_date() {
+        let hour_us = 3_600_000_000_i64;
+        for (host_us, sooner_us) in [(hour_us, 0), (-hour_us, 0), (0, 1_000_000)] {
+            let mut clock = WallClock::default();
+            let mut before = None;
+            for segment in 0..200 {
+                let (media_us, is_later) = (segment * 2_000_000, segment >= 5);
+                let mut now = at(media_us + if is_later { 0 } else { sooner_us });
+                now.unix_us = now.unix_us.saturating_add_signed(if is_later { host_us } else { 0 });
+                clock.handle_arrival(media_us, now);
+                let off_ms = clock.segment_date(media_us, now) as i64 - media_us / 1000;
+                let moved_ms = off_ms - *before.get_or_insert(off_ms);
+                assert!((-9..=0).contains(&moved_ms), "{host_us} {sooner_us}: {moved_ms} ms at {segment}");
+                assert!(sooner_us > 0 || moved_ms == 0, "{host_us}: {moved_ms} ms at {segment}");
+                before = Some(off_ms);
+            }
+            let in_the_end_ms = before.unwrap() - (UNIX_US / 1000) as i64;
+            assert!((0..=75).contains(&in_the_end_ms), "{in_the_end_ms}");
         }
     }
 

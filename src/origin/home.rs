@@ -158,16 +158,16 @@ pub struct Home {
     publisher: Option<Publisher>,
     /// The session waits for its publisher until then, monotonic microseconds.
     grace_until_us: Option<u64>,
-    /// Ended sessions and when they are forgotten, Unix milliseconds.
+    /// Ended sessions and when they are forgotten, by [`Home::clock_unix_ms`].
     retiring: VecDeque<(SessionId, u64)>,
-    /// Media out of retention, on its way back to the pool, with the time it left, Unix milliseconds.
+    /// Media out of retention, on its way back to the pool, with the time it left, monotonic microseconds.
     retired: VecDeque<(u64, Bytes)>,
     published: Arc<Published>,
     /// Frames of publishers that have left.
     frames_before: FramesReceived,
     findings: StreamFindings,
-    /// Time of the newest event, Unix milliseconds.
-    event_unix_ms: u64,
+    /// When it was made.
+    since: Now,
     output: Output,
     /// Notes every call that changes something.
     recorder: Option<Recorder>,
@@ -205,7 +205,7 @@ impl Home {
             published: Arc::default(),
             frames_before: FramesReceived::default(),
             findings: StreamFindings::default(),
-            event_unix_ms: 0,
+            since: now,
             output: Output::default(),
             recorder: None,
         }
@@ -465,11 +465,13 @@ impl Home {
     pub fn deadline_us(&self, now: Now) -> Option<u64> {
         let live = self.live.as_ref().and_then(Live::deadline_us);
         let learning = self.publisher.as_ref().and_then(|publisher| publisher.ingest.deadline_us(now));
-        let until_us = |at_unix_ms: u64| now.monotonic_us + (at_unix_ms * 1000).saturating_sub(now.unix_us);
+        let until_us = |at_unix_ms: u64| {
+            self.since.monotonic_us + (at_unix_ms * 1000).saturating_sub(self.since.unix_us)
+        };
         let retire = self.retiring.front().map(|&(_, at_unix_ms)| until_us(at_unix_ms));
         // A publisher's media sees to it.
         let reclaim = self.retired.front().filter(|_| self.publisher.is_none());
-        let reclaim = reclaim.map(|(at_unix_ms, _)| until_us(at_unix_ms + RECLAIM_DELAY_MS));
+        let reclaim = reclaim.map(|(at_us, _)| at_us + RECLAIM_DELAY_MS * 1000);
         [live, learning, retire, reclaim, self.grace_until_us].into_iter().flatten().min()
     }
 
@@ -490,7 +492,7 @@ impl Home {
             self.end_session(now, pool);
         }
         while let Some(&(session, at_unix_ms)) = self.retiring.front() {
-            if now.unix_us / 1000 < at_unix_ms {
+            if self.clock_unix_ms(now) < at_unix_ms {
                 break;
             }
             self.retiring.pop_front();
@@ -509,6 +511,12 @@ impl Home {
             Some(step) => self.advance(step, now, pool),
             None => Ok(()),
         }
+    }
+
+    /// The clock of its events: the host's when the home was made, and what has passed since. Retention runs on it,
+    /// which a step of the host's clock would end too early or never.
+    fn clock_unix_ms(&self, now: Now) -> u64 {
+        (self.since.unix_us + now.monotonic_us.saturating_sub(self.since.monotonic_us)) / 1000
     }
 
     /// What changed since the last call.

@@ -4,7 +4,7 @@ use super::colour::color_info;
 use super::findings::StreamFindings;
 use super::learning::{Learning, LearningSettings, Learnt};
 use super::live::{Live, LiveError};
-use crate::codec::Hdr;
+use crate::codec::{CodecConfig, Hdr};
 use crate::flv::{Demuxer, Event, ExtraTrack, Findings, Fragment, FrameBegin};
 use crate::fmp4::BufferPool;
 use crate::media::{FrameRate, Now, TrackKind, Unwrap};
@@ -132,6 +132,11 @@ impl Ingest {
         self.demuxer.extra_tracks()
     }
 
+    /// What a kind's frames are decoded with that come now.
+    pub fn config(&self, kind: TrackKind) -> Option<&CodecConfig> {
+        self.demuxer.config(kind)
+    }
+
     /// Frames begun.
     pub fn frames(&self) -> FramesReceived {
         self.frames
@@ -252,6 +257,11 @@ impl Ingest {
         if said.is_some_and(|hdr| self.demuxer.set_hdr(hdr).is_some()) {
             let kind = TrackKind::Video;
             self.changes += 1;
+            step = reconfigure(&mut self.learning, &self.hints, self.settings, kind).unwrap_or(step);
+        }
+        // Frames come faster than a clock can be slewed, under the same configuration.
+        if self.learning.is_none() && live.as_ref().is_some_and(|live| live.has_lost_a_rate()) {
+            let kind = TrackKind::Video;
             step = reconfigure(&mut self.learning, &self.hints, self.settings, kind).unwrap_or(step);
         }
         match step {

@@ -10,8 +10,8 @@ use crate::codec::{Codec, CodecConfig, Frame, FrameRole};
 use crate::flv::{Demuxer, FrameBegin};
 use crate::hls::{GopLearner, TrackLearner};
 use crate::limits::{
-    CADENCE_FRAMES_MIN, GOP_LEARNING_MS_MAX, GOP_SAID_MS_MAX, LEARNING_AUDIO_LEAD_MS, LEARNING_BYTES_MAX,
-    LEARNING_CADENCE_US_MAX, PART_TARGET_MS_MAX, TIMESTAMP_BACK_MS_MAX,
+    CADENCE_FRAMES_MIN, CADENCE_PICTURES_MIN, GOP_LEARNING_MS_MAX, GOP_SAID_MS_MAX, LEARNING_AUDIO_LEAD_MS,
+    LEARNING_BYTES_MAX, LEARNING_CADENCE_US_MAX, PART_TARGET_MS_MAX, TIMESTAMP_BACK_MS_MAX,
 };
 use crate::media::{Cadence, FrameRate};
 use crate::media::{Now, Timescale, TrackKind};
@@ -210,8 +210,8 @@ impl Learning {
     /// When [`Learning::finish`] may next change its mind by time alone, monotonic microseconds.
     pub fn deadline_us(&self, now: Now) -> Option<u64> {
         let after_idr = |us: u64| self.video_since_us.map(|since| since + us);
-        let gop = self.gop.as_ref().and_then(|_| after_idr(GOP_LEARNING_US_MAX));
-        let deadlines = [self.tracks.deadline_us(), after_idr(LEARNING_CADENCE_US_MAX), gop];
+        let deadlines =
+            [self.tracks.deadline_us(), after_idr(LEARNING_CADENCE_US_MAX), after_idr(GOP_LEARNING_US_MAX)];
         deadlines.into_iter().flatten().filter(|&at| at > now.monotonic_us).min()
     }
 
@@ -298,9 +298,12 @@ impl Learning {
         }
         let waited = |us: u64| self.video_since_us.is_none_or(|since| now.monotonic_us >= since + us);
         let gop_is_told = self.keyint_frames.is_some() || self.expected_gop_ms(0).is_some();
-        self.tracks.is_done(now)
-            && (self.video_frames >= CADENCE_FRAMES_MIN || waited(LEARNING_CADENCE_US_MAX))
-            && (gop_is_told || waited(GOP_LEARNING_US_MAX))
+        let rate_is_told = match self.video_frames {
+            CADENCE_FRAMES_MIN.. => true,
+            CADENCE_PICTURES_MIN.. => waited(LEARNING_CADENCE_US_MAX),
+            _ => waited(GOP_LEARNING_US_MAX),
+        };
+        self.tracks.is_done(now) && rate_is_told && (gop_is_told || waited(GOP_LEARNING_US_MAX))
     }
 
     /// Too much to keep: what is known must do.
@@ -375,7 +378,7 @@ mod tests {
         learning.frame_begins(&begin, timestamp_ms);
         learning.frame_bytes(kind, bytes);
         let role = if idr { FrameRole::Sync } else { FrameRole::Dependent };
-        let frame = Frame { role, samples: None, parameter_sets: false };
+        let frame = Frame { role, samples: None };
         learning.frame_ends(kind, frame, true, Now::default());
     }
 

@@ -19,7 +19,7 @@ use crate::flv::FrameBegin;
 use crate::fmp4::{BufferPool, PartWriter};
 use crate::hls::numbering::{Numbering, SessionNumbers};
 use crate::hls::{EventBody, Findings, Plan, RenditionId, Segmenter, SessionStart, TrackPlan, Verdict};
-use crate::limits::FILL_ROUNDS_MAX;
+use crate::limits::{FILL_ROUNDS_MAX, RENDITIONS_MAX};
 use crate::media::{FrameStamp, FrameTime, Placed, Repairs, Timeline, WallClock};
 use crate::media::{Now, TrackId, TrackKind};
 
@@ -45,11 +45,9 @@ pub struct Live {
     timeline: Timeline,
     segmenter: Segmenter,
     wall_clock: WallClock,
-    /// Presentation time less decode time of the earliest picture that the newest key picture begins.
-    key_composition_ms: i32,
-    /// That of the key picture that the session, or what follows a discontinuity, began with. A later one has
-    /// more where groups of pictures are open.
-    first_composition_ms: Option<i32>,
+    /// Presentation time of a group's earliest picture less decode time of its key picture: that of the one that the
+    /// session, or what follows a discontinuity, began with. `None` before it.
+    key_composition_ms: Option<i32>,
     renditions: Vec<LiveRendition>,
     /// `tracks[i]` is TrackId(i).
     tracks: Vec<LiveTrack>,
@@ -147,6 +145,7 @@ impl Live {
                 part_next: numbering.next_part(&rendition.name),
                 init_next: numbering.next_init(&rendition.name),
                 head: None,
+                told_us: None,
                 newest_frame_us: None,
                 held: None,
             }
@@ -168,8 +167,7 @@ impl Live {
             timeline: Timeline::new(&stream.cadences(), anchor_ms),
             segmenter: Segmenter::new(&plan),
             wall_clock: WallClock::default(),
-            key_composition_ms: 0,
-            first_composition_ms: None,
+            key_composition_ms: None,
             renditions,
             tracks: tracks.collect(),
             fills: VecDeque::new(),
@@ -187,15 +185,21 @@ impl Live {
     /// A publisher came back, or goes on with other parameters, whose tracks [`Plan::fits`]: the same
     /// session goes on with a discontinuity. [`Live::close`] was called before.
     pub fn resume(&mut self, stream: &LearntStream, anchor_ms: i64) {
-        self.plan = self.plan.with_cadences(&stream.planned(self.renditions.len() < stream.tracks.len()));
+        let muxed = self.renditions.len() < stream.tracks.len();
+        self.plan = self.plan.with_cadences(&stream.planned(muxed));
         self.timeline.resume(&stream.cadences(), anchor_ms);
         self.segmenter.resume(&self.plan);
         self.wall_clock.step();
-        self.first_composition_ms = None;
+        self.key_composition_ms = None;
+        let renditions = RenditionLayout::new(muxed, stream).renditions(stream);
+        if self.start.renditions != renditions {
+            self.start.renditions.clone_from(&renditions);
+            self.events.push(EventBody::Formats(renditions));
+        }
         for (index, rendition) in self.renditions.iter_mut().enumerate() {
             rendition.writer.plan_samples(samples_per_part(&self.plan, rendition_of(index)));
         }
-        let mut changed = [false; crate::limits::RENDITIONS_MAX];
+        let mut changed = [false; RENDITIONS_MAX];
         for (track, learnt) in self.tracks.iter_mut().zip(&stream.tracks) {
             track.frame_ticks = learnt.cadence.frame_ticks();
             if track.config != learnt.config {
@@ -203,11 +207,23 @@ impl Live {
                 changed[usize::from(track.rendition.0)] = true;
             }
         }
-        for (rendition, changed) in (0..self.renditions.len()).zip(changed) {
-            if changed {
-                self.write_init(rendition_of(rendition));
+        self.write_inits(changed);
+    }
+
+    /// What follows has these configurations, if it goes on with the session: their init segments can be hinted at,
+    /// and fetched, while the rest is learnt (6.2.6).
+    pub fn announce_configs<'a>(&mut self, config: impl Fn(TrackKind) -> Option<&'a CodecConfig>) {
+        let mut changed = [false; RENDITIONS_MAX];
+        for (track, plan) in self.tracks.iter_mut().zip(&self.plan.tracks) {
+            let Some(config) = config(track.kind).filter(|config| **config != track.config) else { continue };
+            let timescale = plan.cadence.timescale().get();
+            let is_in_time = config.sound().is_none_or(|sound| sound.sample_rate == timescale);
+            if is_in_time && format(config) == format(&track.config) {
+                track.config = config.clone();
+                changed[usize::from(track.rendition.0)] = true;
             }
         }
+        self.write_inits(changed);
     }
 
     /// What is frozen.
@@ -225,10 +241,16 @@ impl Live {
         self.tracks.iter().find(|track| track.kind == kind).map(|track| &track.config)
     }
 
-    /// What its tracks are, in their order: a publisher of anything else cannot go on with the session, whose
-    /// multivariant playlist names them.
+    /// What its tracks are, in their order. A player chooses its decoders by them once: a publisher of anything else
+    /// cannot go on with the session. Another profile, level or size of the same codec is a matter of the init segment
+    /// that follows the discontinuity, and the multivariant playlist says it to who comes later.
     pub fn formats(&self) -> impl Iterator<Item = (Codec, Option<VideoRange>)> + '_ {
-        self.tracks.iter().map(|track| (track.config.codec(), track.config.video_range()))
+        self.tracks.iter().map(|track| format(&track.config))
+    }
+
+    /// The publisher has another frame rate than was learnt: it is to be learnt anew.
+    pub fn has_lost_a_rate(&self) -> bool {
+        self.timeline.has_lost_a_rate()
     }
 
     /// Repairs of time so far.
@@ -264,6 +286,24 @@ impl Live {
         std::mem::take(&mut self.events)
     }
 
+    /// What follows begins with these frames. Leading pictures (HEVC) are shown before the key picture that they follow,
+    /// and those of the first one are thrown away if they lean on what never came; later groups begin with them all the
+    /// same. So segments are dated as if the first one did.
+    pub fn expect<'a>(&mut self, frames: impl Iterator<Item = (&'a FrameBegin, i64)>) {
+        let mut pictures = frames.filter(|(begin, _)| begin.kind == TrackKind::Video);
+        let Some((first, first_ms)) = pictures.next() else { return };
+        let group = pictures.take_while(|(begin, _)| !begin.key);
+        let shown_ms = |(begin, timestamp_ms): (&FrameBegin, i64)| {
+            timestamp_ms.saturating_sub(first_ms).saturating_add(begin.composition_ms.into())
+        };
+        let earliest_ms = group.map(shown_ms).min().unwrap_or(i64::MAX).max(0);
+        if earliest_ms.saturating_add(LEADING_MS_MIN) <= i64::from(first.composition_ms) {
+            // It is less than another number of this size.
+            self.key_composition_ms = Some(earliest_ms as i32);
+            self.segmenter.expect_key_offset_ms(earliest_ms as u32);
+        }
+    }
+
     /// A frame of this timestamp came then: what the dates of segments are decided by.
     ///
     /// Each picture counts as a key picture, for those are what segments are dated by: then segments
@@ -271,10 +311,9 @@ impl Live {
     pub fn handle_arrival(&mut self, begin: &FrameBegin, timestamp_ms: i64, now: Now) {
         let is_video = begin.kind == TrackKind::Video;
         if is_video && begin.key {
-            let first_ms = *self.first_composition_ms.get_or_insert(begin.composition_ms);
-            self.key_composition_ms = begin.composition_ms.min(first_ms);
+            self.key_composition_ms.get_or_insert(begin.composition_ms);
         }
-        let composition_ms = if is_video { self.key_composition_ms } else { 0 };
+        let composition_ms = self.key_composition_ms.filter(|_| is_video).unwrap_or(0);
         let presentation_us = self.timeline.presentation_us(timestamp_ms, composition_ms);
         self.wall_clock.handle_arrival(presentation_us, now);
     }
@@ -301,7 +340,7 @@ impl Live {
             self.close(true, now, pool)?;
             self.timeline.rebase(timestamp_ms);
             self.wall_clock.step();
-            self.first_composition_ms = None;
+            self.key_composition_ms = None;
             self.handle_arrival(begin, timestamp_ms, now);
             placed = self.timeline.place_frame(id, &stamp);
         }
@@ -534,6 +573,14 @@ impl Live {
         self.segmenter.frame_ends(id, now);
         self.perform(now, pool)
     }
+}
+
+/// A leading picture is shown sooner than the key picture by a frame: more than rounding makes of it.
+const LEADING_MS_MIN: i64 = 3;
+
+/// What a player chooses a decoder by.
+fn format(config: &CodecConfig) -> (Codec, Option<VideoRange>) {
+    (config.codec(), config.video_range())
 }
 
 /// Frames of a full part, all its tracks together.

@@ -40,6 +40,7 @@ impl Published {
             EventBody::Part(part) => self.part(part),
             EventBody::PartAndClose(part, _) => self.part(part),
             EventBody::Announce
+            | EventBody::Formats(_)
             | EventBody::Close(_)
             | EventBody::Playable { .. }
             | EventBody::End

@@ -158,7 +158,7 @@ impl View {
         // A rendition's report stands in every other playlist of its session, so one update outdates all.
         self.rendered.clear();
         Ok(match change {
-            Change::Started(_) | Change::Announced | Change::Init { .. } => Wake::None,
+            Change::Started(_) | Change::Announced | Change::Formats(_) | Change::Init { .. } => Wake::None,
             Change::Updated { rendition, closed, .. } => {
                 Wake::Rendition { rendition, closed: closed.is_some() }
             }

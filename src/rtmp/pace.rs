@@ -6,9 +6,8 @@
 
 use super::rate::Rate;
 use crate::limits::{
-    RTMP_AHEAD_MS_MAX, RTMP_AHEAD_READ_PERCENT, RTMP_BEHIND_MS_MAX, RTMP_FLOOD_US_MAX,
+    PART_TARGET_MS_MAX, RTMP_AHEAD_MS_MAX, RTMP_AHEAD_READ_PERCENT, RTMP_BEHIND_MS_MAX, RTMP_FLOOD_US_MAX,
     RTMP_MESSAGES_BURST_MAX, RTMP_MESSAGES_PER_S_MAX, RTMP_REST_US, TIMESTAMP_BACK_MS_MAX,
-    TIMESTAMP_LEAP_MS_MAX,
 };
 use crate::media::{Now, TrackKind};
 
@@ -62,7 +61,7 @@ impl Pace {
         let early_us = lead.advance(timestamp_ms, now) - i64::from(RTMP_AHEAD_MS_MAX) * 1000;
         if let Ok(early_us @ 1..) = u64::try_from(early_us) {
             // One step at most: the frame itself.
-            self.rest(early_us.clamp(RTMP_REST_US, TIMESTAMP_LEAP_MS_MAX as u64 * 1000), false, now);
+            self.rest(early_us.clamp(RTMP_REST_US, STEP_MS_MAX as u64 * 1000), false, now);
         }
     }
 
@@ -95,6 +94,10 @@ impl Pace {
     }
 }
 
+/// Milliseconds that one frame may last. A longer step in either direction is another time, which the media has not
+/// lasted.
+const STEP_MS_MAX: i64 = PART_TARGET_MS_MAX as i64;
+
 /// How far the media of one kind is before its time.
 #[derive(Debug)]
 struct Lead {
@@ -116,12 +119,9 @@ impl Lead {
         let newest_ms = *self.newest_ms.get_or_insert(timestamp_ms);
         // Of 32 bits that wrap (Adobe RTMP 1.0, 5.3.1.2.1).
         let step_ms = i64::from(timestamp_ms.wrapping_sub(newest_ms) as i32);
-        // A leap in either direction is another time, which the media has not lasted.
-        // A shorter step back is taken off, so that coming forward again counts once: several tracks of a kind, or
-        // frames of one that are sent in bunches.
-        if (1..=TIMESTAMP_LEAP_MS_MAX).contains(&step_ms)
-            || (-TIMESTAMP_LEAP_MS_MAX..-TIMESTAMP_BACK_MS_MAX).contains(&step_ms)
-        {
+        // A step back is taken off, so that coming forward again counts once: several tracks of a kind, or frames of
+        // one that are sent in bunches.
+        if (1..=STEP_MS_MAX).contains(&step_ms) || (-STEP_MS_MAX..-TIMESTAMP_BACK_MS_MAX).contains(&step_ms) {
             self.lead_us += step_ms * 1000;
         }
         if !(-TIMESTAMP_BACK_MS_MAX..=0).contains(&step_ms) {
@@ -135,6 +135,7 @@ impl Lead {
 mod tests {
     use super::*;
 
+    /// 25 frames a second.
     const STEP_MS: u64 = 40;
 
     fn at(us: u64) -> Now {
@@ -143,17 +144,31 @@ mod tests {
 
     /// Milliseconds until which the media of so many frames at 25 fps has been read that is all there.
     fn read_ms(pace: &mut Pace, began_us: u64, first_ms: u32, frames: u64) -> u64 {
+        read_steps_ms(pace, began_us, first_ms, frames, STEP_MS)
+    }
+
+    fn read_steps_ms(pace: &mut Pace, began_us: u64, first_ms: u32, frames: u64, step_ms: u64) -> u64 {
         let mut now_us = began_us;
         for frame in 0..frames {
             if let Some(until_us) = pace.rest_until_us() {
-                assert!(until_us <= now_us + 1_000_000, "no rest is longer than a second");
+                let longest_us = step_ms.max(RTMP_REST_US / 1000) * 1000;
+                assert!(until_us <= now_us + longest_us, "no rest is longer than a frame");
                 now_us = now_us.max(until_us);
                 assert_eq!(pace.resume(at(now_us)), Some(true));
             }
             pace.message(at(now_us));
-            pace.media(TrackKind::Video, first_ms.wrapping_add((frame * STEP_MS) as u32), at(now_us));
+            pace.media(TrackKind::Video, first_ms.wrapping_add((frame * step_ms) as u32), at(now_us));
         }
         (now_us - began_us) / 1000
+    }
+
+    /// A picture in two seconds, or in five.
+    #[test]
+    fn frames_that_last_for_seconds_are_held_back_as_well() {
+        for step_ms in [2000, 5000] {
+            let ms = read_steps_ms(&mut Pace::new(at(7)), 7, 0, 130_000 / step_ms, step_ms);
+            assert!((88_000..100_000).contains(&ms), "{step_ms}: {ms}");
+        }
     }
 
     #[test]

@@ -94,7 +94,11 @@ impl StreamBooks {
             EventBody::End => {
                 metrics.streams_stopped.inc();
             }
-            EventBody::Announce | EventBody::Init(_) | EventBody::Playable { .. } | EventBody::Retire(_) => {}
+            EventBody::Announce
+            | EventBody::Formats(_)
+            | EventBody::Init(_)
+            | EventBody::Playable { .. }
+            | EventBody::Retire(_) => {}
         }
     }
 

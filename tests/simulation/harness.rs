@@ -143,7 +143,15 @@ impl Simulation {
         self.pieces(id, message, count).expect("takes them");
     }
 
-    fn pieces(&mut self, id: PublisherId, message: &Message, count: usize) -> Result<(), HomeError> {
+    /// The message of this kind that was begun is aborted.
+    pub fn abort(&mut self, id: PublisherId, kind: TrackKind) -> Result<(), HomeError> {
+        let aborted = self.home.media_aborted(id, kind, self.now, &mut self.pool);
+        self.drain();
+        aborted
+    }
+
+    /// The first pieces of a message.
+    pub fn pieces(&mut self, id: PublisherId, message: &Message, count: usize) -> Result<(), HomeError> {
         let kind = if message.video { TrackKind::Video } else { TrackKind::Audio };
         let (mut at, mut sent, length) = (0, 0, message.body.len());
         while at < length && sent < count {

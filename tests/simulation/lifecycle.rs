@@ -1,8 +1,8 @@
 //! Publishers that leave, come back, change, jump and fall silent: what viewers see goes on by the rules.
 
-use super::harness::{NAME, SAFE, START_UNIX_US, Simulation, get_text, settings};
+use super::harness::{NAME, SAFE, START_UNIX_US, Simulation, get, get_text, settings};
 use super::support::encoder::{Encoder, Gop, Message};
-use super::support::playlist::Media;
+use super::support::playlist::{Media, parse_multivariant};
 use rapidrtmp::auth::TokenDigest;
 use rapidrtmp::hls::{EventBody, StreamEvent};
 use rapidrtmp::media::Now;
@@ -184,6 +184,106 @@ fn another_configuration_in_mid_publish_is_a_discontinuity_with_a_new_map_where_
     let maps = media.all_segments().filter(|segment| segment.map.is_some());
     let after_break = maps.map(|segment| segment.media_sequence).filter(|number| *number == breaks[0][0]);
     assert_eq!(after_break.count(), 1);
+}
+
+/// The same without a record: some hardware encoders change SPS and PPS in their key frames.
+#[test]
+fn parameter_sets_that_change_in_the_stream_are_another_configuration() {
+    let (mut simulation, id) = live(10);
+    let changed = Encoder { width_mbs: 40, first_ms: 10_000, seed: 3, ..encoder() };
+    let mut messages = changed.messages(10);
+    messages.retain(|message| !is_config(message));
+    for key in messages.iter_mut().filter(|message| message.video && message.body[0] == 0x17) {
+        key.body.splice(5..5, changed.parameter_sets());
+    }
+    simulation.play(id, &messages);
+    simulation.viewer.assert_faultless("changed in band");
+    assert_eq!(simulation.viewer.sessions().len(), 1);
+    let breaks = ["v", "a"].map(|name| discontinuities(simulation.viewer.held(name).expect("a playlist")));
+    assert_eq!(breaks[0].len(), 1);
+    assert_eq!(breaks[0], breaks[1], "at the same number in every rendition");
+    assert_eq!((inits(&simulation, 0), inits(&simulation, 1)), (2, 1));
+    simulation.stop();
+    assert_eq!(simulation.viewer.samples[0], 600, "no picture is lost");
+    assert_eq!(simulation.viewer.durations("v").len(), 1);
+}
+
+/// 6.2.6: the init segment of the part that is hinted is hinted at as well, and is there.
+#[test]
+fn the_next_init_segment_is_hinted_at_while_the_new_parameters_are_learnt() {
+    let (mut simulation, id) = live(10);
+    let changed = Encoder { width_mbs: 40, first_ms: 10_000, ..encoder() };
+    let messages = changed.messages(10);
+    let (before, after): (Vec<Message>, Vec<Message>) =
+        messages.into_iter().partition(|message| message.at_us < 200_000);
+    let began_us = simulation.now.monotonic_us;
+    simulation.play(id, &before);
+    let hints = |simulation: &Simulation, name: &str| -> Vec<(String, String)> {
+        let hints = &simulation.viewer.held(name).expect("a playlist").hints;
+        hints.iter().map(|hint| (hint.kind.clone(), hint.uri.clone())).collect()
+    };
+    let [(part, _), (map, uri)] = &hints(&simulation, "v")[..] else { panic!("a part and its map") };
+    assert_eq!((part.as_str(), map.as_str()), ("PART", "MAP"));
+    assert_eq!(hints(&simulation, "a").len(), 1, "sound keeps its own");
+    let path = format!("/{NAME}/{}", uri.strip_prefix("../").expect("beside the session"));
+    assert!(get(simulation.home.view_mut(), &path).is_some(), "`{path}` can be fetched");
+    for message in after {
+        simulation.advance_to(began_us + message.at_us);
+        simulation.send(id, &message).expect("takes it");
+    }
+    simulation.viewer.assert_faultless("hinted");
+    let media = simulation.viewer.held("v").expect("a playlist");
+    let mut used = media.all_segments().filter_map(|segment| segment.map.as_ref());
+    assert_eq!(used.next_back().map(|map| &map.uri), Some(uri));
+    assert_eq!((inits(&simulation, 0), inits(&simulation, 1)), (2, 1));
+}
+
+/// The profile of the codec, the size and the rate of pictures may change within a session: who comes later is told so.
+#[test]
+fn the_multivariant_playlist_says_what_is_published_now() {
+    let (mut simulation, id) = live(10);
+    let of = |simulation: &mut Simulation| {
+        let text = multivariant(simulation).expect("a session");
+        parse_multivariant(&text).expect("a playlist").variants.remove(0)
+    };
+    let before = of(&mut simulation);
+    assert_eq!(before.resolution, Some((320, 180)));
+    assert_eq!(before.codecs, ["avc1.4D401F", "mp4a.40.2"]);
+    let changed =
+        Encoder { width_mbs: 40, fps: Some((15, 1)), gop: Gop::Fixed(15), first_ms: 10_000, ..encoder() };
+    let mut messages = changed.messages(10);
+    // Level 4, in the record and in its SPS.
+    for config in messages.iter_mut().filter(|message| message.video && is_config(message)) {
+        let level = [5 + 3, 5 + 8 + 3];
+        level.iter().for_each(|&at| config.body[at] = 40);
+    }
+    simulation.play(id, &messages);
+    simulation.viewer.assert_faultless("changed");
+    assert_eq!(simulation.viewer.sessions().len(), 1);
+    let after = of(&mut simulation);
+    assert_eq!(after.resolution, Some((640, 180)));
+    assert_eq!(after.codecs, ["avc1.4D4028", "mp4a.40.2"]);
+    assert_eq!((before.frame_rate.as_deref(), after.frame_rate.as_deref()), (Some("30.000"), Some("15.000")));
+}
+
+/// An encoder that no record tells of: its parameters are the same, its pictures six times as many.
+#[test]
+fn another_frame_rate_under_the_same_configuration_is_learnt_anew() {
+    let base = Encoder { fps: Some((10, 1)), gop: Gop::Fixed(10), sps_timing: false, ..encoder() };
+    let mut simulation = Simulation::new(settings());
+    let id = simulation.publish(&base, 10);
+    let faster = Encoder { fps: Some((60, 1)), gop: Gop::Fixed(60), first_ms: 10_000, ..base };
+    let mut messages = faster.messages(20);
+    messages.retain(|message| !is_config(message));
+    simulation.play(id, &messages);
+    simulation.viewer.faults.retain(|fault| !fault.contains("begins in the future"));
+    simulation.viewer.assert_faultless("faster");
+    assert_eq!(simulation.viewer.sessions().len(), 1);
+    let text = multivariant(&mut simulation).expect("a session");
+    assert!(text.contains("FRAME-RATE=60.000"), "{text}");
+    simulation.stop();
+    // Two seconds of them were too many until that was noticed.
+    assert!(simulation.viewer.samples[0] >= 100 + 18 * 60, "{:?}", simulation.viewer.samples);
 }
 
 #[test]
@@ -488,4 +588,27 @@ fn memory_of_retired_media_comes_back_while_a_stream_goes_on_and_when_it_has_end
     simulation.detach(id, Departure::Lost);
     simulation.advance_ms(3_600_000);
     assert_eq!(simulation.home.retired_count(), 0);
+}
+
+/// An hour either way: nothing leaves too early, nothing stays for an hour, and no date steps.
+#[test]
+fn a_host_whose_clock_is_set_keeps_its_promises_and_no_more() {
+    let kept = |by_us: i64| {
+        let (mut simulation, id) = live(30);
+        simulation.now.unix_us = simulation.now.unix_us.saturating_add_signed(by_us);
+        simulation.play(id, &Encoder { first_ms: 30_000, ..encoder() }.messages(60));
+        if by_us < 0 {
+            // The clock of those who look is wrong as well.
+            simulation.viewer.faults.retain(|fault| !fault.contains("begins in the future"));
+        }
+        simulation.viewer.assert_faultless("set");
+        assert!(simulation.home.retired_count() < 60, "{} pieces wait", simulation.home.retired_count());
+        let kept = simulation.home.view().window().retained_bytes();
+        simulation.stop();
+        simulation.advance_ms(120_000);
+        assert!(simulation.home.is_over() && simulation.home.retired_count() == 0, "{by_us}");
+        kept
+    };
+    let expected = kept(0);
+    assert_eq!([3_600_000_000, -3_600_000_000].map(kept), [expected; 2]);
 }

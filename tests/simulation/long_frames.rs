@@ -78,11 +78,19 @@ fn flac_of_short_blocks_and_some_long_ones_is_planned_for_the_long_ones() {
     assert_eq!(longest, Some(BLOCK_SAMPLES as u32), "none is clipped");
 }
 
+/// x264 says that every picture is a key picture, or nothing: a group of pictures is known before the rate is.
 #[test]
 fn a_picture_in_two_seconds_plays() {
     for (name, wishes) in [("ultra", ULTRA), ("low", LOW), ("safe", SAFE)] {
-        let encoder = Encoder { fps: Some((1, 2)), gop: Gop::Fixed(1), ..Encoder::default() };
-        let simulation = publish(name, wishes, &encoder.messages(60));
-        assert!(simulation.viewer.samples[0] >= 25, "{name}: {:?}", simulation.viewer.samples);
+        for sei_keyint in [None, Some(1)] {
+            for seconds_per_picture in [2, 4] {
+                let fps = Some((1, seconds_per_picture));
+                let encoder = Encoder { fps, gop: Gop::Fixed(1), sei_keyint, ..Encoder::default() };
+                let simulation = publish(name, wishes, &encoder.messages(60));
+                let case = format!("{name}, {sei_keyint:?}, {seconds_per_picture} s");
+                let [pictures, _] = simulation.viewer.samples;
+                assert!(pictures >= u64::from(60 / seconds_per_picture) - 5, "{case}: {pictures} pictures");
+            }
+        }
     }
 }

@@ -5,10 +5,12 @@
 mod support;
 
 mod captures;
+mod clocks;
 mod dates;
 mod defects;
 mod encoders;
 mod enhanced;
+mod faults;
 mod findings;
 mod harness;
 mod interleaving;
@@ -18,3 +20,4 @@ mod lifecycle;
 mod long_frames;
 mod recordings;
 mod replicas;
+mod wire;

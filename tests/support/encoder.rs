@@ -55,6 +55,8 @@ pub struct Encoder {
     pub seed: u64,
 }
 
+const PPS: [u8; 4] = [0x68, 0xce, 0x3c, 0x80];
+
 impl Default for Encoder {
     fn default() -> Self {
         Self {
@@ -166,13 +168,20 @@ impl Encoder {
     /// avcC with an SPS of Main profile, level 3.1, and its PPS.
     pub fn avc_config(&self) -> Vec<u8> {
         let sps = self.sps();
-        let pps = [0x68, 0xce, 0x3c, 0x80];
         let mut record = vec![1, sps[1], sps[2], sps[3], 0xff, 0xe1];
         record.extend((sps.len() as u16).to_be_bytes());
         record.extend(&sps);
-        record.extend([1, 0, pps.len() as u8]);
-        record.extend(pps);
+        record.extend([1, 0, PPS.len() as u8]);
+        record.extend(PPS);
         record
+    }
+
+    /// SPS and PPS with their lengths, to stand in a key frame.
+    pub fn parameter_sets(&self) -> Vec<u8> {
+        let mut sets = Vec::new();
+        unit(&mut sets, &self.sps());
+        unit(&mut sets, &PPS);
+        sets
     }
 
     /// Section 7.3.2.1.1 of H.264.
@@ -220,7 +229,8 @@ fn decode_order(length: u32, b_frames: u32) -> Vec<u32> {
 
 /// AudioSpecificConfig of AAC-LC, stereo.
 pub fn audio_config(hz: u32) -> [u8; 2] {
-    let rates = [96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000];
+    let rates =
+        [96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000];
     let index = rates.iter().position(|&rate| rate == hz).expect("a rate of the table") as u16;
     (2 << 11 | index << 7 | 2 << 3_u16).to_be_bytes()
 }

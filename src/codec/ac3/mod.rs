@@ -22,6 +22,8 @@ const KILOBITS: [u16; 19] =
     [32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640];
 /// acmod to full channels.
 const CHANNELS: [u8; 8] = [2, 1, 2, 3, 3, 4, 4, 5];
+/// Bits of the second byte of dac3 that are no part of bit_rate_code.
+const DAC3_SECOND_NEEDED: u8 = 0b1111_1100;
 /// strmtyp of a dependent substream.
 const DEPENDENT: u8 = 1;
 
@@ -259,6 +261,17 @@ impl AudioConfig {
             channels,
             samples: first.samples,
         })
+    }
+
+    /// The configuration of a packet: `None` when it is decoded as with this one, or cannot be read.
+    pub(super) fn in_band(&self, packet: &[u8]) -> Option<Self> {
+        let found = Self::from_packet(packet).ok()?;
+        // The bit rate ends dac3 and begins dec3; it is one packet's.
+        let needed = |config: &Self| match (config.enhanced, &config.record[..]) {
+            (false, &[first, second, _]) => vec![first, second & DAC3_SECOND_NEEDED],
+            (_, record) => record.get(2..).unwrap_or_default().to_vec(),
+        };
+        (found.enhanced == self.enhanced && needed(&found) != needed(self)).then_some(found)
     }
 
     /// The content of the dac3 or dec3 box.

@@ -101,7 +101,7 @@ impl DecoderConfig {
     /// The configuration in force after a temporal unit: `None` when it has no sequence header that says something
     /// else than the one here, nor one that can be used. Bytes do not count: SVT-AV1 chooses other coding tools in band
     /// than it writes into the record.
-    pub fn in_band(&self, unit: &[u8]) -> Option<Self> {
+    pub(super) fn in_band(&self, unit: &[u8]) -> Option<Self> {
         let found = Self::from_temporal_unit(unit).ok()?;
         if found.sequence == self.sequence {
             return None;

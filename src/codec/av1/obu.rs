@@ -146,7 +146,6 @@ pub(crate) struct ObuWalker {
     /// The next byte is the first one of a frame header.
     at_frame: bool,
     first_frame: FirstFrame,
-    sequence_header: bool,
     /// reduced_still_picture_header: frame headers do not say what they are.
     still: bool,
 }
@@ -161,7 +160,6 @@ impl ObuWalker {
             dropped: false,
             at_frame: false,
             first_frame: FirstFrame::Unseen,
-            sequence_header: false,
             still,
         }
     }
@@ -205,7 +203,6 @@ impl ObuWalker {
         self.payload_left = size;
         self.dropped = obu_type == OBU_TEMPORAL_DELIMITER;
         self.at_frame = matches!(obu_type, OBU_FRAME | OBU_FRAME_HEADER);
-        self.sequence_header |= obu_type == OBU_SEQUENCE_HEADER;
         Ok((!self.dropped).then(|| Piece::inline(&header.bytes[..header.count])))
     }
 
@@ -217,10 +214,6 @@ impl ObuWalker {
     /// True when its first frame is a key frame that is shown.
     pub(crate) fn is_key(&self) -> bool {
         self.first_frame == FirstFrame::Key
-    }
-
-    pub(crate) fn has_sequence_header(&self) -> bool {
-        self.sequence_header
     }
 }
 

@@ -11,10 +11,13 @@ pub use sps::{Sps, Timing};
 pub(super) use x264::parse_options;
 pub use x264::{X264Options, x264_options};
 
+use super::bits::BitReader;
+use super::in_band::NalRoles;
+use super::nal::unescape;
 use super::video::{Hdr, Picture};
-use crate::limits::CODEC_CONFIG_BYTES_MAX;
+use crate::limits::{CODEC_CONFIG_BYTES_MAX, IN_BAND_SETS_MAX};
 use crate::wire::{Reader, Truncated};
-use bytes::Bytes;
+use bytes::{BufMut, Bytes};
 use smallvec::SmallVec;
 use std::ops::Range;
 
@@ -26,6 +29,14 @@ pub const NAL_SEI: u8 = 6;
 pub const NAL_SPS: u8 = 7;
 /// nal_unit_type of a picture parameter set.
 pub const NAL_PPS: u8 = 8;
+
+/// nal_unit_type of a NAL unit; 0 for none.
+pub(super) fn nal_type(unit: &[u8]) -> u8 {
+    unit.first().map_or(0, |header| header & 0x1f)
+}
+
+/// Table 7-1.
+pub(super) const ROLES: NalRoles = NalRoles { slices: 1..=NAL_IDR, sets: NAL_SPS..=NAL_PPS };
 
 /// An AVCDecoderConfigurationRecord (avcC, section 5.3.3.1), parsed and checked.
 #[derive(Debug, Clone)]
@@ -97,7 +108,25 @@ impl DecoderConfig {
         Ok(Self { nal_length_bytes, sps_ranges, pps_ranges, sps, signalled: Hdr::default(), record })
     }
 
-    /// The record as it was received.
+    /// The configuration of an access unit with these parameter sets: each stands in the place of the one with its id,
+    /// or behind the others. `None` when none of them is new, or what is new cannot be used.
+    pub(super) fn in_band(&self, found: &[&[u8]]) -> Option<Self> {
+        let mut sets: SmallVec<[&[u8]; 4]> = self.sps_units().chain(self.pps_units()).collect();
+        if sets.len() > IN_BAND_SETS_MAX || found.iter().all(|set| sets.contains(set)) {
+            return None;
+        }
+        for set in found {
+            let id = Some(set_id(set)?);
+            match sets.iter().position(|old| nal_type(old) == nal_type(set) && set_id(old) == id) {
+                Some(place) => sets[place] = set,
+                None => sets.push(set),
+            }
+        }
+        let config = Self::parse(record_of(&sets, self.nal_length_bytes)?).ok()?;
+        (config.record != self.record).then(|| config.with_hdr(self.signalled))
+    }
+
+    /// The record as it was received, or as it was built of parameter sets in band.
     pub fn record(&self) -> &Bytes {
         &self.record
     }
@@ -166,6 +195,35 @@ impl PartialEq for DecoderConfig {
 }
 
 impl Eq for DecoderConfig {}
+
+/// The id of a parameter set among those of its type (sections 7.3.2.1.1 and 7.3.2.2).
+fn set_id(unit: &[u8]) -> Option<u32> {
+    // Behind the header; of an SPS behind profile, constraints and level as well.
+    let before = if nal_type(unit) == NAL_SPS { 4 } else { 1 };
+    let plain = unescape(unit, before + 16);
+    BitReader::new(plain.get(before..)?).ue().ok()
+}
+
+/// A record of these parameter sets.
+fn record_of(sets: &[&[u8]], nal_length_bytes: u8) -> Option<Bytes> {
+    let of_type = |wanted: u8| sets.iter().filter(move |set| nal_type(set) == wanted);
+    let sps = Sps::parse(of_type(NAL_SPS).next()?).ok()?;
+    let mut record = vec![1, sps.profile, sps.compatibility, sps.level, 0xfc | (nal_length_bytes - 1)];
+    for (array, flags) in [(NAL_SPS, 0xe0), (NAL_PPS, 0)] {
+        // IN_BAND_SETS_MAX, twice, fits the 5 bits of either count.
+        record.put_u8(flags | of_type(array).count() as u8);
+        for set in of_type(array) {
+            record.put_u16(u16::try_from(set.len()).ok()?);
+            record.put_slice(set);
+        }
+    }
+    // 5.3.3.1.2: these profiles have the chroma format and the depths here as well, and no extensions of an SPS.
+    if matches!(sps.profile, 100 | 110 | 122 | 144) {
+        let depths = [sps.bit_depth_luma, sps.bit_depth_chroma].map(|depth| 0xf8 | (depth - 8).min(7));
+        record.extend([0xfc | sps.chroma_format, depths[0], depths[1], 0]);
+    }
+    Some(record.into())
+}
 
 /// `count` parameter sets, each after its 16-bit length; the counts have 5 and 8 bits.
 fn parameter_sets(

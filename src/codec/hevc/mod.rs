@@ -7,10 +7,11 @@ pub use super::SpsError;
 pub use sps::{ProfileTierLevel, Sps};
 
 use super::frame::FrameRole;
+use super::in_band::NalRoles;
 use super::nal::{NalTypes, nal_units, unescape};
 use super::sei::messages;
 use super::video::{Colour, ContentLight, FrameRate, Hdr, MasteringDisplay, Picture};
-use crate::limits::{CODEC_CONFIG_BYTES_MAX, PARAMETER_SETS_MAX, SEI_SEARCHED_BYTES_MAX};
+use crate::limits::{CODEC_CONFIG_BYTES_MAX, IN_BAND_SETS_MAX, PARAMETER_SETS_MAX, SEI_SEARCHED_BYTES_MAX};
 use crate::wire::{Reader, Truncated};
 use bytes::{BufMut, Bytes};
 use smallvec::SmallVec;
@@ -47,6 +48,9 @@ const X265_UUID: [u8; 16] =
 pub fn nal_type(unit: &[u8]) -> u8 {
     unit.first().map_or(0, |header| header >> 1 & 0x3f)
 }
+
+/// Table 7-1.
+pub(super) const ROLES: NalRoles = NalRoles { slices: 0..=31, sets: NAL_VPS..=NAL_PPS };
 
 /// What a picture with these NAL units needs.
 pub(super) fn role(seen: NalTypes) -> FrameRole {
@@ -183,23 +187,24 @@ impl DecoderConfig {
         Self::built(sets, said)
     }
 
-    /// The configuration in force after an access unit with 4-byte lengths: `None` when it has no parameter set
-    /// that differs from those here, nor one that can be used.
-    pub fn in_band(&self, access_unit: &[u8]) -> Option<Self> {
-        let mut sets = Sets { units: self.sets.clone() };
-        let mut changed = false;
-        for unit in nal_units(access_unit).map_while(Result::ok) {
-            let is_set = matches!(nal_type(unit), NAL_VPS | NAL_SPS | NAL_PPS) && set_id(unit).is_some();
-            if is_set && !self.sets.iter().any(|set| set == unit) {
-                sets.replace(Bytes::copy_from_slice(unit)).ok()?;
-                changed = true;
-            }
-        }
-        if !changed {
+    /// The configuration of an access unit with these parameter sets: each stands in the place of the one with its id,
+    /// or beside the others. `None` when none of them is new, or what is new cannot be used.
+    pub(super) fn in_band(&self, found: &[&[u8]]) -> Option<Self> {
+        let is_known = |set: &&[u8]| self.sets.iter().any(|known| known == set);
+        if self.sets.len() > IN_BAND_SETS_MAX || found.iter().all(is_known) {
             return None;
         }
+        let mut sets = Sets { units: self.sets.clone() };
+        for set in found {
+            set_id(set)?;
+            sets.replace(Bytes::copy_from_slice(set)).ok()?;
+        }
         let config = Self::built(sets, self.said).ok()?;
+        if config.sets == self.sets {
+            return None;
+        }
         Some(Self {
+            nal_length_bytes: self.nal_length_bytes,
             min_spatial_segmentation: self.min_spatial_segmentation,
             parallelism: self.parallelism,
             signalled: self.signalled,

@@ -182,16 +182,16 @@ fn parameter_sets_in_band_are_compared_by_what_they_replace() {
     let config = DecoderConfig::from_access_unit(&access_unit(&[VPS, SPS, PPS, &[0x28, 1, 9]])).unwrap();
     assert_eq!((config.picture().width, config.picture().height), (160, 90));
     assert_eq!(parse(config.record()).unwrap(), config, "what is built is a record");
-    assert_eq!(config.in_band(&access_unit(&[&[0x28, 1, 9]])), None);
-    assert_eq!(config.in_band(&access_unit(&[VPS, SPS, PPS])), None);
+    assert_eq!(config.in_band(&[]), None);
+    assert_eq!(config.in_band(&[VPS, SPS, PPS]), None);
     // Another PPS with the same id, then one with id 1.
-    let changed = config.in_band(&access_unit(&[&[0x44, 0x01, 0xc0, 0x73, 0xc1, 0x8a]])).unwrap();
+    let changed = config.in_band(&[&[0x44, 0x01, 0xc0, 0x73, 0xc1, 0x8a]]).unwrap();
     assert_eq!(changed.units(NAL_PPS).collect::<Vec<_>>(), [[0x44, 0x01, 0xc0, 0x73, 0xc1, 0x8a]]);
-    let changed = config.in_band(&access_unit(&[&[0x44, 0x01, 0x50]])).unwrap();
+    let changed = config.in_band(&[&[0x44, 0x01, 0x50]]).unwrap();
     assert_eq!(changed.units(NAL_PPS).count(), 2);
     assert_ne!(changed, config);
     // An SPS that cannot be used changes nothing.
-    assert_eq!(config.in_band(&access_unit(&[&[0x42, 0x01]])), None);
+    assert_eq!(config.in_band(&[&[0x42, 0x01]]), None);
     for (units, missing) in [(&[SPS, PPS][..], "VPS"), (&[VPS, PPS], "SPS"), (&[VPS, SPS], "PPS")] {
         let found = DecoderConfig::from_access_unit(&access_unit(units));
         assert_eq!(found, Err(ConfigError::ParameterSet { missing }));
@@ -242,7 +242,7 @@ fn the_preferred_transfer_of_sei_is_the_one_that_is_meant() {
     let sei = [NAL_SEI_PREFIX << 1, 1, SEI_TRANSFER as u8, 1, 18, 0x80];
     let config = DecoderConfig::from_access_unit(&access_unit(&[&sei, VPS, HDR_SPS, PPS])).unwrap();
     assert_eq!(config.hdr().colour.unwrap().video_range(), VideoRange::Hlg);
-    let changed = config.in_band(&access_unit(&[&[0x44, 0x01, 0x50]])).unwrap();
+    let changed = config.in_band(&[&[0x44, 0x01, 0x50]]).unwrap();
     assert_eq!(changed.hdr(), config.hdr(), "it stays with other parameter sets");
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Cut, ROUNDING_MS, Segmenter, WAIT_MS};
 use crate::limits::CUTS_PENDING_MAX;
-use crate::media::FrameTime;
+use crate::media::{FrameTime, TrackKind};
 
 impl Segmenter {
     /// Cuts before this frame, if it is to begin a segment.
@@ -11,7 +11,10 @@ impl Segmenter {
         if index == self.cutting {
             self.decide_cut(time, key);
         }
-        let presentation_us = self.tracks[index].us(time.presentation());
+        // Where frames are missing, the time of a frame of sound is theirs as well.
+        let track = &self.tracks[index];
+        let begins = if track.kind == TrackKind::Audio { time.decode } else { time.presentation() };
+        let presentation_us = track.us(begins);
         if let Some(cut) = self.due_cut(index, time, presentation_us) {
             self.close(rendition, false);
             self.open(rendition, cut, time.decode, presentation_us, key);
@@ -51,27 +54,21 @@ impl Segmenter {
         let Some(started) = self.renditions[cutting.rendition].open else { return i64::MAX };
         let frame = u64::from(cutting.frame_ticks);
         let whole_frames = cutting.ticks_of_ms(self.cutting_ms_max) / frame * frame;
-        self.cut_presentation_us(started + whole_frames, self.key.1)
+        self.cut_presentation_us(started + whole_frames)
     }
 
-    /// Presentation time of a cut at this decode time. Where composition offsets change, segments of
-    /// other renditions stay within bounds all the same.
-    fn cut_presentation_us(&self, decode: u64, offset: u32) -> i64 {
+    /// Presentation time of a cut at this decode time, for other renditions, whose segments stay within bounds.
+    fn cut_presentation_us(&self, decode: u64) -> i64 {
         let shortest_us = i64::from(self.segment_ms_min) * 1000;
         let longest_us = i64::from(self.cutting_ms_max) * 1000;
-        let presentation_us = self.tracks[self.cutting].us(decode + u64::from(offset));
+        let presentation_us = self.tracks[self.cutting].us(decode + u64::from(self.first_offset));
         presentation_us.max(self.cut_us + shortest_us).min(self.cut_us + longest_us)
-    }
-
-    /// How long after its decode time the earliest picture of a group that this key frame begins is shown.
-    fn shown_after(&self, time: &FrameTime) -> u32 {
-        time.composition_offset.min(self.first_offset)
     }
 
     /// At the end, the cutting track makes the cuts that others have made ahead of it.
     pub(super) fn announce_cuts_ahead(&mut self) {
         let cutting = &self.tracks[self.cutting];
-        let end_us = cutting.end.map_or(self.cut_us, |end| cutting.us(end + u64::from(self.key.1)));
+        let end_us = cutting.end.map_or(self.cut_us, |end| cutting.us(end + u64::from(self.first_offset)));
         while self.renditions.iter().any(|rendition| rendition.cuts_ahead > 0) {
             let earliest_us = self.cut_us + i64::from(self.segment_ms_min) * 1000;
             self.announce_cut(end_us.max(earliest_us), true, false);
@@ -83,9 +80,9 @@ impl Segmenter {
         let rendition = &self.renditions[self.tracks[self.cutting].rendition];
         let Some(started) = rendition.open else { return };
         let elapsed = time.decode - started;
-        if key && time.decode > self.key.0 {
-            self.gop_ticks = Some(time.decode - self.key.0);
-            self.key = (time.decode, self.shown_after(time));
+        if key && time.decode > self.key {
+            self.gop_ticks = Some(time.decode - self.key);
+            self.key = time.decode;
         }
         // A rendition that is too many cuts behind is let catch up, unless the segment must end.
         let behind = self.renditions.iter().map(|rendition| rendition.cuts.len()).max();
@@ -94,8 +91,7 @@ impl Segmenter {
         if !wanted && !forced {
             return;
         }
-        let offset = if key { self.shown_after(time) } else { self.key.1 };
-        let presentation_us = self.cut_presentation_us(time.decode, offset);
+        let presentation_us = self.cut_presentation_us(time.decode);
         self.announce_cut(presentation_us, forced && !key, false);
     }
 

@@ -43,8 +43,8 @@ impl Segmenter {
         let track = &self.tracks[index];
         let rendition = &self.renditions[track.rendition];
         let hole = time.decode - end;
-        // The first frame of a track may come up to a frame after the cut.
-        let first = !track.begun && hole <= u64::from(track.frame_ticks);
+        // A track may begin up to a part after the cut: then that is when its first segment begins.
+        let first = !track.begun && hole <= track.part_ticks;
         if hole == 0 || first {
             return Ok(time);
         }

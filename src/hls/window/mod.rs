@@ -12,7 +12,7 @@ use bytes::Bytes;
 pub use lookup::{Lookup, SegmentMedia};
 pub(super) use rendition::{RenditionWindow, Segment};
 
-use super::{Close, Epoch, EventBody, Part, RenditionId, SessionId, SessionStart, StreamEvent};
+use super::{Close, Epoch, EventBody, Part, Rendition, RenditionId, SessionId, SessionStart, StreamEvent};
 use crate::limits::{
     PREFILL_GAP_SEGMENTS_MAX, RENDITION_NAME_CHARS_MAX, RENDITIONS_MAX, RETAINED_PER_LISTED,
     RETAINED_SHRINK_PERCENT, SESSIONS_KEPT_MAX, WINDOW_SEGMENTS_MAX,
@@ -91,6 +91,8 @@ pub enum Change {
     Playable(SessionId),
     /// The multivariant playlist names no session until the next one starts.
     Announced,
+    /// The multivariant playlist describes the session's renditions anew.
+    Formats(SessionId),
     /// ENDLIST: everybody who waits in the session is to be answered.
     Ended(SessionId),
     /// Nothing of the session can be fetched any more.
@@ -241,6 +243,12 @@ impl Window {
                 }
                 self.state.announced = true;
                 Change::Announced
+            }
+            EventBody::Formats(renditions) => {
+                let session = self.live_session()?;
+                check_formats(&session.start, renditions)?;
+                session.start.renditions.clone_from(renditions);
+                Change::Formats(session.start.session)
             }
             EventBody::Init(init) => {
                 let (session, window, _) = self.live_rendition(init.rendition)?;
@@ -484,6 +492,18 @@ impl Session {
     pub fn rendition(&self, id: RenditionId) -> Option<&RenditionWindow> {
         self.renditions.get(usize::from(id.0))
     }
+}
+
+/// Nothing changes of what media and playlists are named and measured by.
+fn check_formats(start: &SessionStart, renditions: &[Rendition]) -> Result<(), EventError> {
+    let measures = |rendition: &Rendition| {
+        let &Rendition { id, ref name, kind, timescale, .. } = rendition;
+        (id, name.clone(), kind, timescale)
+    };
+    if !renditions.iter().map(measures).eq(start.renditions.iter().map(measures)) {
+        return Err(EventError::Start("renditions are not those of the session"));
+    }
+    check_start(&SessionStart { renditions: renditions.to_vec(), ..start.clone() })
 }
 
 /// The rules for what is frozen with the first playlist.

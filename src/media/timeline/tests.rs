@@ -302,6 +302,28 @@ fn recorded_publishers_get_constant_durations_and_no_hole() {
     }
 }
 
+/// Encoders that stamp every frame of a track alike, or whose clock stands still.
+#[test]
+fn a_track_whose_time_stands_still_does_not_run_away() {
+    let variable =
+        Cadence::Variable { timescale: Timescale::VIDEO, typical_ticks: 3000, longest_ticks: 9000 };
+    for cadence in [video_at(30, 1), variable, audio_at(48_000)] {
+        let mut timeline = Timeline::new(&[cadence], 0);
+        let mut newest = 0;
+        let mut place = |timeline: &mut Timeline, dts_ms| match timeline.place(TrackId(0), dts_ms, 0) {
+            Placed::Now(time) | Placed::Held { earlier: Some(time) } => newest = time.end(),
+            _ => {}
+        };
+        (0..5000).for_each(|_| place(&mut timeline, 500));
+        let discarded = timeline.repairs().discarded;
+        assert!(discarded > 3500, "{cadence:?}: {discarded}");
+        // It goes on, and catches up with its timestamps.
+        (0..3000i64).for_each(|n| place(&mut timeline, 500 + n * 100 / 3));
+        let off_us = cadence.timescale().to_us_floor(newest as i64) - 1_000_000 - 100_500_000;
+        assert!(off_us.abs() < 300_000, "{cadence:?}: {off_us} us off");
+    }
+}
+
 /// Opus may change the length of its frames at any time; the sample clock goes on.
 #[test]
 fn sound_lasts_as_long_as_each_frame_says() {

@@ -16,7 +16,12 @@ impl Home {
     pub(super) fn advance(&mut self, step: Step, now: Now, pool: &mut BufferPool) -> Result<(), HomeError> {
         match step {
             Step::Continue => {}
-            Step::Relearn => self.close_live(true, now, pool)?,
+            Step::Relearn => {
+                self.close_live(true, now, pool)?;
+                if let (Some(live), Some(publisher)) = (&mut self.live, &self.publisher) {
+                    live.announce_configs(|kind| publisher.ingest.config(kind));
+                }
+            }
             Step::NewSession => {
                 // What the close cannot list is lost with the session either way.
                 let _ = self.close_live(false, now, pool);
@@ -85,6 +90,7 @@ impl Home {
     /// The frames of the learning go the way of all others.
     fn replay(&mut self, learnt: Learnt, now: Now, pool: &mut BufferPool) -> Result<(), HomeError> {
         let Some(live) = &mut self.live else { return Ok(()) };
+        live.expect(learnt.frames.iter().map(|frame| (&frame.begin, frame.timestamp_ms)));
         // Dates follow when frames came, not when they are replayed; and the first date already knows how
         // late the first burst of a connection was.
         for frame in &learnt.frames {
@@ -120,7 +126,7 @@ impl Home {
         let session = live.start().session;
         if self.emit(EventBody::End, now).is_ok() {
             let until_unix_ms = self.view.window().retire_at_unix_ms(session);
-            self.retiring.push_back((session, until_unix_ms.unwrap_or(self.event_unix_ms)));
+            self.retiring.push_back((session, until_unix_ms.unwrap_or_else(|| self.clock_unix_ms(now))));
         }
     }
 
@@ -158,18 +164,17 @@ impl Home {
 
     /// Applies an event here first; only then does anybody else hear of it.
     pub(super) fn emit(&mut self, body: EventBody, now: Now) -> Result<(), HomeError> {
-        self.event_unix_ms = self.event_unix_ms.max(now.unix_us / 1000);
         let is_cut = match &body {
             EventBody::Close(close) | EventBody::PartAndClose(_, close) => close.rendition == RenditionId(0),
             EventBody::Start(_) | EventBody::End => true,
             _ => false,
         };
-        let event = StreamEvent { at_unix_ms: self.event_unix_ms, body };
+        let event = StreamEvent { at_unix_ms: self.clock_unix_ms(now), body };
         let wake = self.view.apply(&event)?;
         self.numbering.observe(&event);
         self.published.observe(&event);
         for MediaRef::Memory(bytes) in self.view.take_retired() {
-            self.retired.push_back((self.event_unix_ms, bytes));
+            self.retired.push_back((now.monotonic_us, bytes));
         }
         if is_cut {
             self.output.record = Some(self.numbering.record());
@@ -181,8 +186,8 @@ impl Home {
 
     /// Other shards let go of retired media a moment after us; the pool can have it when they did.
     pub(super) fn reclaim(&mut self, now: Now, pool: &mut BufferPool) {
-        while let Some((at_unix_ms, _)) = self.retired.front() {
-            if now.unix_us / 1000 < at_unix_ms + RECLAIM_DELAY_MS {
+        while let Some((at_us, _)) = self.retired.front() {
+            if now.monotonic_us < at_us + RECLAIM_DELAY_MS * 1000 {
                 return;
             }
             if let Some((_, bytes)) = self.retired.pop_front() {

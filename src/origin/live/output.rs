@@ -8,7 +8,9 @@ use super::{Hole, Live, LiveError, OpenFrame};
 use crate::fmp4::{BufferPool, InitTrack, PartWriter, init_segment};
 use crate::hls::{Action, Listing, Verdict};
 use crate::hls::{Close, EventBody, InitSegment, Part, RenditionId, SegmentHead};
+use crate::limits::RENDITIONS_MAX;
 use crate::media::{FrameTime, MediaRef, Now, TrackId, TrackKind};
+use crate::origin::tracks::rendition_of;
 
 /// When frames were received, monotonic microseconds; one update rarely lists more than a part a rendition.
 pub type FrameTimes = SmallVec<[u64; 4]>;
@@ -22,6 +24,8 @@ pub(super) struct LiveRendition {
     pub(super) head: Option<SegmentHead>,
     /// When the newest frame of the open part was received; what fills a hole is none.
     pub(super) newest_frame_us: Option<u64>,
+    /// What dates of segments follow, in any but the first.
+    pub(super) told_us: Option<i64>,
     /// A part that is complete and not listed yet.
     pub(super) held: Option<Sealed>,
 }
@@ -67,12 +71,12 @@ impl Live {
     fn perform_one(&mut self, action: Action, now: Now, pool: &mut BufferPool) {
         match action {
             Action::OpenSegment { rendition, cut, presentation_us, discontinuity, .. } => {
+                let open = &mut self.renditions[usize::from(rendition.0)];
                 let date = if rendition == RenditionId(0) {
                     self.wall_clock.segment_date(presentation_us, now)
                 } else {
-                    self.wall_clock.date_of(presentation_us)
+                    self.wall_clock.date_beside(presentation_us, &mut open.told_us, discontinuity)
                 };
-                let open = &mut self.renditions[usize::from(rendition.0)];
                 open.head = Some(SegmentHead {
                     media_sequence: self.start.media_sequence_first + cut,
                     program_date_time_unix_ms: date,
@@ -181,6 +185,15 @@ impl Live {
             decode = time.end();
         }
         Ok(())
+    }
+
+    /// By rendition: whether a track of it is configured anew.
+    pub(super) fn write_inits(&mut self, changed: [bool; RENDITIONS_MAX]) {
+        for (rendition, changed) in (0..self.renditions.len()).zip(changed) {
+            if changed {
+                self.write_init(rendition_of(rendition));
+            }
+        }
     }
 
     pub(super) fn write_init(&mut self, rendition: RenditionId) {

@@ -61,7 +61,12 @@ impl Files {
                     changes.extend(self.part(&stream, part));
                     changes.extend(self.segment(&stream, close.rendition.0));
                 }
-                EventBody::Announce | EventBody::Playable { .. } | EventBody::End | EventBody::Retire(_) => {}
+                // Names and ids of the renditions stay.
+                EventBody::Announce
+                | EventBody::Formats(_)
+                | EventBody::Playable { .. }
+                | EventBody::End
+                | EventBody::Retire(_) => {}
             }
         }
         self.look(&stream, home.view_mut(), &mut changes);
