@@ -53,7 +53,7 @@ pub const TOKEN_BYTES_MAX: usize = 1024;
 /// Bytes of a stream's name in a token: the longest name there is.
 pub const TOKEN_SUBJECT_BYTES_MAX: usize = (APP_SEGMENTS_MAX + 1) * NAME_SEGMENT_CHARS_MAX + APP_SEGMENTS_MAX;
 const _: () = assert!((TOKEN_SUBJECT_BYTES_MAX + 128) * 4 / 3 + 128 <= TOKEN_BYTES_MAX);
-/// Addresses whose failed attempts are remembered; about 64 KiB. A full table forgets the oldest.
+/// Addresses whose failed attempts the process remembers; about 64 KiB. A full table forgets the oldest.
 pub const BACKOFF_ADDRESSES_MAX: usize = 1024;
 /// Failed attempts that cost nothing: a wrong paste or two in OBS.
 pub const BACKOFF_FREE_ATTEMPTS: u32 = 3;

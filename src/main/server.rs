@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use rapidrtmp::auth::{AdminKey, Claims, Tokens};
+use rapidrtmp::auth::{AdminKey, Backoff, Claims, Tokens};
 use rapidrtmp::config::{Config, ConfigError, ListenAddress, Loader, LogFormat};
 use rapidrtmp::control::{
     CertificateError, CertificateSource, Control, ControlThread, LogWriter, StateDir, StateError, read_text,
@@ -209,6 +209,7 @@ pub fn serve(flags: &ServeFlags) -> Result<(), Failure> {
         log_lines_dropped,
         tls: tls.as_ref().map(|tls| tls.configs.clone()),
         connections: Connections::default(),
+        backoff: Backoff::default(),
         streams_count: AtomicUsize::new(0),
         faults: None,
     };

@@ -96,6 +96,8 @@ pub struct Setup {
     pub tls: Option<ServerConfigs>,
     /// Connections by address and in all.
     pub connections: Connections,
+    /// Addresses that guessed tokens.
+    pub backoff: Backoff,
     /// Streams with a home on any shard.
     pub streams_count: AtomicUsize,
     /// Faults on purpose, for tests.
@@ -116,8 +118,6 @@ pub struct Service {
     pub pool: RefCell<BufferPool>,
     /// What its TLS connections encrypt and decrypt in.
     pub tls_buffers: Rc<TlsBuffers>,
-    /// Addresses that guessed tokens.
-    pub backoff: RefCell<Backoff>,
     /// Its RTMP connections that do not publish.
     pub pending: Pending,
     /// Memory in which its HTTP/2 connections gather frames.
@@ -160,7 +160,6 @@ impl Service {
             streams: Streams::default(),
             pool: RefCell::new(BufferPool::new(PART_POOL_IDLE_BYTES_MAX)),
             tls_buffers: Rc::default(),
-            backoff: RefCell::new(Backoff::new()),
             pending: Pending::default(),
             http2_spare: Rc::default(),
             http2_fields: RecentFields::default(),

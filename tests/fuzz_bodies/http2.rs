@@ -1,7 +1,7 @@
 //! What must hold for any bytes of a peer that speaks HTTP/2, or that only seems to: for what we read of it
 //! ourselves, and for a connection of the server as it is.
 
-use rapidrtmp::auth::{AdminKey, Tokens};
+use rapidrtmp::auth::{AdminKey, Backoff, Tokens};
 use rapidrtmp::config::Config;
 use rapidrtmp::control::ControlThread;
 use rapidrtmp::http::{Method, Request, Version, is_http2, urgency_of};
@@ -158,6 +158,7 @@ fn start_server() -> (SocketAddr, Running) {
         log_lines_dropped: Arc::default(),
         tls: None,
         connections: Connections::default(),
+        backoff: Backoff::default(),
         streams_count: AtomicUsize::new(0),
         faults: None,
     };

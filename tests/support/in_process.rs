@@ -5,7 +5,7 @@
 
 use crate::support::http::Client;
 use crate::support::tls::{Identity, client_config, connect};
-use rapidrtmp::auth::{AdminKey, Tokens};
+use rapidrtmp::auth::{AdminKey, Backoff, Tokens};
 use rapidrtmp::config::Config;
 use rapidrtmp::control::{ControlThread, Pem};
 use rapidrtmp::metrics::Registry;
@@ -64,6 +64,7 @@ impl InProcess {
             log_lines_dropped: Arc::default(),
             tls: Some(certificates.server_configs(config.http.http2).expect("TLS starts")),
             connections: Connections::default(),
+            backoff: Backoff::default(),
             streams_count: AtomicUsize::new(0),
             faults,
         };
