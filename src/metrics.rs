@@ -46,7 +46,7 @@ labels! {
         ConnectionsMax = "connections_max",
         /// All slots of its address are taken.
         ConnectionsPerAddress = "connections_per_address",
-        /// It did not publish when all slots were taken and another connection came.
+        /// It did not publish when all slots, or all of its address, were taken and another connection came.
         MadeRoom = "made_room",
         /// Its address failed too often and must wait.
         Backoff = "backoff",

@@ -10,6 +10,7 @@ mod rtmp_publisher;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod handshakes;
 mod noise;
 mod requests;
 mod storm;
