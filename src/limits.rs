@@ -353,6 +353,13 @@ const _: () = assert!(PART_BUFFER_BYTES_MIN.is_power_of_two() && PART_BUFFER_BYT
 /// Bytes of part buffers that one shard keeps for reuse: what retires within a part's time at
 /// a gigabit a second, since warm memory takes a copy five times faster than fresh memory.
 pub const PART_POOL_IDLE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Microseconds between two looks for buffers that nobody has needed since the last one. Parts retire by the segment,
+/// and the next ones take their memory while one lasts: longer than that.
+pub const PART_POOL_TRIM_EVERY_US: u64 = 20_000_000;
+/// Bytes of them from which on the system is to have its pages back: by itself the allocator keeps what is freed.
+pub const PART_POOL_GIVEN_BACK_BYTES_MIN: usize = 1024 * 1024;
+const _: () = assert!(PART_POOL_GIVEN_BACK_BYTES_MIN < PART_POOL_IDLE_BYTES_MAX);
+const _: () = assert!(PART_POOL_TRIM_EVERY_US > GOP_LEARNING_MS_MAX as u64 * 1000);
 // A publisher that turns ----------------------------------------------------------------------
 
 /// Changes of parameters or tracks of one publisher in a minute: each closes what is open, and may begin a
@@ -546,6 +553,17 @@ const _: () = assert!(HTTP_SEND_FILL_EARNED_US_MAX <= HTTP_SEND_STALL_US_MAX);
 pub const HTTP_SEND_EARNED_US_MAX: u64 = 60_000_000;
 /// Bytes a second that a viewer takes of a response at least, lest media stay in memory after its retention.
 pub const HTTP_SEND_BYTES_PER_S_MIN: u64 = 8 * 1024;
+/// Microseconds that a response may take while slow viewers hold more media out of retention, all of them and of all
+/// streams, than one stream may keep (`hls.retained_bytes_max`): no player is served by one that takes longer. A segment
+/// of 40 MB goes to the slowest line for more than an hour: who asks for each new one would hold the whole hour.
+pub const HTTP_SEND_LENT_US_MAX: u64 = 20_000_000;
+const _: () = assert!(HTTP_SEND_LENT_US_MAX >= HTTP_SEND_STALL_US_MAX);
+/// Microseconds between two looks of a response that nobody takes at whether they do.
+pub const HTTP_SEND_LOOK_US: u64 = 2_000_000;
+const _: () = assert!(HTTP_SEND_LOOK_US < HTTP_SEND_LENT_US_MAX);
+/// Bytes of answers to calls that wait to be sent, of the process: lists and figures, each written for one peer. A
+/// connection of HTTP/2 may ask for hundreds and take none. Beyond it calls are answered 503.
+pub const CALL_ANSWERS_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Microseconds that a closed connection may take to read its last response.
 pub const HTTP_CLOSE_US: u64 = 2_000_000;
 /// Slices of a gathering send that need no allocation: the head and a segment of parts.

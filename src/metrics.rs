@@ -236,7 +236,9 @@ metrics! {
     segments_created: Counter = "Segments completed";
     segment_duration_seconds: Histogram(SEGMENT_BUCKETS_S) = "Durations of segments";
     segment_size_bytes: Histogram(SIZE_BUCKETS) = "Sizes of segments";
-    bytes_stored: Gauge = "Bytes of media kept in memory";
+    bytes_stored: Gauge = "Bytes of memory that media take, each part rounded up to the size of its buffer";
+    pool_idle_bytes: Gauge = "Bytes of memory of retired parts, kept for the next ones";
+    lent_bytes: Gauge = "Bytes of memory of media out of retention that slow viewers still hold";
     active_viewers: Gauge = "Viewers now of the streams at home here";
     http_requests: Labelled<StatusClass> = "Responses by class of status";
     http_resources: Labelled<Resource> = "Requests by what was asked for";

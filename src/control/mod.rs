@@ -30,6 +30,8 @@ enum Command {
     Watch(Box<Watched>),
     /// Reads certificates now, from these files from now on.
     Reread(Box<CertificateSource>),
+    /// Does what would keep a shard from its sockets.
+    Run(fn()),
     /// Ends the thread after what was queued before.
     Stop,
 }
@@ -82,6 +84,13 @@ impl Control {
         self.try_send(Command::Save { name: name.into(), record })
     }
 
+    /// Has the thread run `work` when it comes to it. A full queue drops it.
+    ///
+    /// Returns false when it was dropped.
+    pub fn run(&self, work: fn()) -> bool {
+        self.try_send(Command::Run(work))
+    }
+
     /// Has these certificates, which are in force, read again when their files change, and given to `install`.
     /// Waits for room in the queue, so it is not for shards.
     pub fn watch(&self, source: CertificateSource, install: Install) {
@@ -126,6 +135,7 @@ fn run(commands: &Receiver<Command>, state: Option<StateDir>) {
             Ok(Command::Log(line)) => log::write(&line),
             Ok(Command::Watch(fresh)) => watched = Some(fresh),
             Ok(Command::Reread(source)) => watched.iter_mut().for_each(|watched| watched.reread(&source)),
+            Ok(Command::Run(work)) => work(),
             Err(RecvTimeoutError::Timeout) => {}
             Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return,
         }

@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rapidrtmp::auth::{AdminKey, Backoff, Claims, Tokens};
@@ -210,6 +210,8 @@ pub fn serve(flags: &ServeFlags) -> Result<(), Failure> {
         tls: tls.as_ref().map(|tls| tls.configs.clone()),
         connections: Connections::default(),
         backoff: Backoff::default(),
+        lent_bytes: AtomicI64::default(),
+        answer_bytes: Arc::default(),
         streams_count: AtomicUsize::new(0),
         faults: None,
     };

@@ -15,7 +15,7 @@ use rapidrtmp::shard::service::Setup;
 use rapidrtmp::shard::{Plan, bind_all};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -159,6 +159,8 @@ fn start_server() -> (SocketAddr, Running) {
         tls: None,
         connections: Connections::default(),
         backoff: Backoff::default(),
+        lent_bytes: AtomicI64::default(),
+        answer_bytes: Arc::default(),
         streams_count: AtomicUsize::new(0),
         faults: None,
     };

@@ -18,7 +18,7 @@ use rapidrtmp::shard::service::Setup;
 use rapidrtmp::shard::{Certificates, Plan, bind_all};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize};
 
 /// Running shards; ended when dropped.
 pub struct InProcess {
@@ -65,6 +65,8 @@ impl InProcess {
             tls: Some(certificates.server_configs(config.http.http2).expect("TLS starts")),
             connections: Connections::default(),
             backoff: Backoff::default(),
+            lent_bytes: AtomicI64::default(),
+            answer_bytes: Arc::default(),
             streams_count: AtomicUsize::new(0),
             faults,
         };

@@ -178,8 +178,10 @@ impl Home {
             if now.unix_us / 1000 < at_unix_ms + RECLAIM_DELAY_MS {
                 return;
             }
-            if let Some((_, bytes)) = self.retired.pop_front() {
-                pool.reclaim(bytes);
+            match self.retired.pop_front() {
+                Some((_, bytes)) if bytes.is_unique() => drop(pool.reclaim(bytes)),
+                Some((_, bytes)) => self.output.lent.push(bytes),
+                None => {}
             }
         }
     }

@@ -16,7 +16,7 @@ use crate::api;
 use crate::http::{Method, Refusal, Request, Response, Version, urgency_of};
 use crate::limits::{
     HTTP_BODY_BYTES_MAX, HTTP_HEAD_US_MAX, HTTP_SEND_BYTES_PER_S_MIN, HTTP_SEND_FILL_US,
-    HTTP_SEND_STALL_US_MAX, HTTP2_TURN_BYTES_MAX, HTTP2_WINDOW_LOOK_US,
+    HTTP_SEND_LENT_US_MAX, HTTP_SEND_STALL_US_MAX, HTTP2_TURN_BYTES_MAX, HTTP2_WINDOW_LOOK_US,
 };
 use crate::metrics::EndedBecause;
 use crate::shard::asking::{Head, Step, Waited, Waiting};
@@ -222,7 +222,7 @@ impl Answering {
         let mut owed = Owed::new(&shared.owed_bytes, payload_bytes as u64);
         // Whatever holds it up, from then on its media is not kept for longer than the slowest line takes for all that
         // is owed.
-        let mut end_us = None;
+        let mut held_up = None;
         // Its clock runs only while the stream is without window.
         let (mut held_up_us, mut has_waited, mut patience) = (0, false, Patience::new(0));
         for piece in payload.iter().filter(|piece| !piece.is_empty()) {
@@ -235,7 +235,8 @@ impl Answering {
                     if turn.poll(context).is_ready() {
                         return Poll::Ready(Ok(()));
                     }
-                    let end_us = *end_us.get_or_insert_with(|| shard.monotonic_us() + owed.patience_us());
+                    let now_us = shard.monotonic_us();
+                    let (_, end_us) = *held_up.get_or_insert_with(|| (now_us, now_us + owed.patience_us()));
                     self.deadline.set(end_us);
                     self.deadline.poll_expired(context).map(|()| Err(Cut::Slow(EndedBecause::SlowReader)))
                 })
@@ -256,8 +257,12 @@ impl Answering {
                         // A look that took longer was this shard's fault.
                         let waited_us = (now_us - from_us).min(2 * HTTP2_WINDOW_LOOK_US);
                         held_up_us += if is_full { 0 } else { waited_us };
-                        let end_us = *end_us.get_or_insert_with(|| from_us + owed.patience_us());
-                        let is_late = held_up_us > patience.until_us(owed.left_bytes) || now_us > end_us;
+                        let (since_us, end_us) =
+                            *held_up.get_or_insert_with(|| (from_us, from_us + owed.patience_us()));
+                        let is_lending_too_much = shared.asker.service.is_lending_too_much();
+                        let is_late = held_up_us > patience.until_us(owed.left_bytes, is_lending_too_much)
+                            || now_us > end_us
+                            || is_lending_too_much && now_us > since_us + HTTP_SEND_LENT_US_MAX;
                         if is_late && !is_open {
                             return Err(Cut::Slow(EndedBecause::SlowReader));
                         }

@@ -140,6 +140,9 @@ impl Service {
         if let Some(record) = output.record {
             self.save(stream.shared.name.as_str(), record);
         }
+        if !output.lent.is_empty() {
+            self.lent.borrow_mut().add(output.lent);
+        }
         if output.events.is_empty() {
             return;
         }
