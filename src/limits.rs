@@ -72,7 +72,7 @@ pub const TOKEN_BYTES_MAX: usize = 1024;
 /// Bytes of a stream's name in a token: the longest name there is.
 pub const TOKEN_SUBJECT_BYTES_MAX: usize = (APP_SEGMENTS_MAX + 1) * NAME_SEGMENT_CHARS_MAX + APP_SEGMENTS_MAX;
 const _: () = assert!((TOKEN_SUBJECT_BYTES_MAX + 128) * 4 / 3 + 128 <= TOKEN_BYTES_MAX);
-/// Addresses whose failed attempts are remembered; about 64 KiB. A full table forgets the oldest.
+/// Addresses whose failed attempts the process remembers; about 64 KiB. A full table forgets the oldest.
 pub const BACKOFF_ADDRESSES_MAX: usize = 1024;
 /// Failed attempts that cost nothing: a wrong paste or two in OBS.
 pub const BACKOFF_FREE_ATTEMPTS: u32 = 3;
@@ -376,6 +376,13 @@ const _: () = assert!(PART_BUFFER_BYTES_MIN.is_power_of_two() && PART_BUFFER_BYT
 /// Bytes of part buffers that one shard keeps for reuse: what retires within a part's time at
 /// a gigabit a second, since warm memory takes a copy five times faster than fresh memory.
 pub const PART_POOL_IDLE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Microseconds between two looks for buffers that nobody has needed since the last one. Parts retire by the segment,
+/// and the next ones take their memory while one lasts: longer than that.
+pub const PART_POOL_TRIM_EVERY_US: u64 = 20_000_000;
+/// Bytes of them from which on the system is to have its pages back: by itself the allocator keeps what is freed.
+pub const PART_POOL_GIVEN_BACK_BYTES_MIN: usize = 1024 * 1024;
+const _: () = assert!(PART_POOL_GIVEN_BACK_BYTES_MIN < PART_POOL_IDLE_BYTES_MAX);
+const _: () = assert!(PART_POOL_TRIM_EVERY_US > GOP_LEARNING_MS_MAX as u64 * 1000);
 // A publisher that turns ----------------------------------------------------------------------
 
 /// Changes of parameters or tracks of one publisher in a minute: each closes what is open, and may begin a
@@ -584,6 +591,17 @@ const _: () = assert!(HTTP_SEND_FILL_EARNED_US_MAX <= HTTP_SEND_STALL_US_MAX);
 pub const HTTP_SEND_EARNED_US_MAX: u64 = 60_000_000;
 /// Bytes a second that a viewer takes of a response at least, lest media stay in memory after its retention.
 pub const HTTP_SEND_BYTES_PER_S_MIN: u64 = 8 * 1024;
+/// Microseconds that a response may take while slow viewers hold more media out of retention, all of them and of all
+/// streams, than one stream may keep (`hls.retained_bytes_max`): no player is served by one that takes longer. A segment
+/// of 40 MB goes to the slowest line for more than an hour: who asks for each new one would hold the whole hour.
+pub const HTTP_SEND_LENT_US_MAX: u64 = 20_000_000;
+const _: () = assert!(HTTP_SEND_LENT_US_MAX >= HTTP_SEND_STALL_US_MAX);
+/// Microseconds between two looks of a response that nobody takes at whether they do.
+pub const HTTP_SEND_LOOK_US: u64 = 2_000_000;
+const _: () = assert!(HTTP_SEND_LOOK_US < HTTP_SEND_LENT_US_MAX);
+/// Bytes of answers to calls that wait to be sent, of the process: lists and figures, each written for one peer. A
+/// connection of HTTP/2 may ask for hundreds and take none. Beyond it calls are answered 503.
+pub const CALL_ANSWERS_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Microseconds that a closed connection may take to read its last response.
 pub const HTTP_CLOSE_US: u64 = 2_000_000;
 /// Slices of a gathering send that need no allocation: the head and a segment of parts.
@@ -638,3 +656,75 @@ const _: () = assert!(FOLLOW_WAIT_MS_MAX * 1000 > 2 * STATUS_EVERY_US);
 pub const CHALLENGE_POLL_US: u64 = 50_000;
 /// Microseconds that a refused publisher gets to read why.
 pub const RTMP_FAREWELL_US: u64 = 2_000_000;
+
+// Memory --------------------------------------------------------------------------------------
+//
+// What follows from the above: the most that one peer can have the server hold, beside what the kernel keeps of his
+// socket. `config::MemoryBounds` adds it up with the settings, and `tests/memory` presses against each.
+
+/// Times that a buffer which grows as bytes arrive may be larger than what is in it.
+pub const GROWTH_MAX: usize = 2;
+/// Bytes of a connection's state of one size: its task, the session of RTMP, TLS or HTTP/2. An idle connection of HTTP/2
+/// over TLS has about 45 KiB.
+pub const CONNECTION_STATE_BYTES_MAX: usize = 64 * 1024;
+/// Bytes more under TLS: what is received of a record, and what is encrypted and not taken.
+pub const TLS_CONNECTION_BYTES_MAX: usize =
+    GROWTH_MAX * (TLS_UNREAD_BYTES_MAX + RECV_BYTES_MAX + TLS_SEND_BYTES_MAX + TLS_RECORD_BYTES_MAX);
+/// Bytes of an RTMP connection that does not publish: half-received commands, replies that it does not read, and what
+/// was received behind a command.
+pub const RTMP_ARRIVING_BYTES_MAX: usize = CONNECTION_STATE_BYTES_MAX
+    + GROWTH_MAX
+        * (RTMP_PARTIAL_MESSAGES_MAX * RTMP_COMMAND_BYTES_MAX_BEFORE_PUBLISH as usize
+            + RTMP_OUTPUT_BYTES_MAX
+            + RTMP_CHUNK_BYTES_SENT as usize
+            + RECV_BYTES_MAX);
+/// The same of one that publishes, and the headers of its codecs; its frames are the stream's.
+pub const RTMP_PUBLISHING_BYTES_MAX: usize = CONNECTION_STATE_BYTES_MAX
+    + GROWTH_MAX
+        * (RTMP_PARTIAL_MESSAGES_MAX * RTMP_COMMAND_BYTES_MAX as usize
+            + RTMP_OUTPUT_BYTES_MAX
+            + RTMP_CHUNK_BYTES_SENT as usize
+            + RECV_BYTES_MAX
+            + 2 * TRACKS_MAX * CODEC_CONFIG_BYTES_MAX);
+const _: () = assert!(RTMP_ARRIVING_BYTES_MAX < RTMP_PUBLISHING_BYTES_MAX);
+const _: () = assert!(RTMP_PUBLISHING_BYTES_MAX < RTMP_VIDEO_BYTES_MAX as usize);
+/// Bytes of a page or a refusal, which are written for one peer.
+pub const PAGE_BYTES_MAX: usize = 32 * 1024;
+/// Bytes of a connection of HTTP/1.1 beside the body that it is sent: a head or a body that is not whole, or requests
+/// behind one that waits.
+pub const HTTP_CONNECTION_BYTES_MAX: usize = CONNECTION_STATE_BYTES_MAX
+    + GROWTH_MAX * (HTTP_PIPELINED_BYTES_MAX + RECV_BYTES_MAX + HTTP_BODY_BYTES_MAX as usize)
+    + PAGE_BYTES_MAX;
+const _: () = assert!(HTTP_HEAD_BYTES_MAX < HTTP_CONNECTION_BYTES_MAX);
+/// Bytes of one request of HTTP/2 beside the body that it is sent: its task, its fields, its own body, a page.
+pub const HTTP2_REQUEST_BYTES_MAX: usize =
+    8 * 1024 + GROWTH_MAX * (HTTP2_FIELDS_BYTES_MAX as usize + HTTP_BODY_BYTES_MAX as usize) + PAGE_BYTES_MAX;
+/// Bytes of a connection of HTTP/2: as many requests as there may be, and frames that wait in either direction.
+pub const HTTP2_CONNECTION_BYTES_MAX: usize = CONNECTION_STATE_BYTES_MAX
+    + (HTTP2_STREAMS_MAX as usize + HTTP2_RESETS_PENDING_MAX) * HTTP2_REQUEST_BYTES_MAX
+    + GROWTH_MAX * (2 * RECV_BYTES_MAX + HTTP2_SEND_BYTES_MAX + HTTP2_TURN_BYTES_MAX);
+const _: () = assert!(HTTP_CONNECTION_BYTES_MAX < HTTP2_CONNECTION_BYTES_MAX);
+/// Bytes of what a stream keeps of one part, or one segment, beside its media.
+pub const PART_RECORD_BYTES_MAX: usize = 256;
+/// Bytes of a part that is being written, in the buffer that it has outgrown and in the next one; one with a frame that
+/// is carried into the part behind it.
+pub const OPEN_PART_BYTES_MAX: usize =
+    GROWTH_MAX * (PART_BYTES_MAX + PART_BYTES_MAX / 2 + RTMP_VIDEO_BYTES_MAX as usize);
+/// Bytes of frames that are kept while a publisher is learnt, and of those that are half received.
+pub const LEARNING_BUFFERS_BYTES_MAX: usize =
+    GROWTH_MAX * (LEARNING_BYTES_MAX + RTMP_VIDEO_BYTES_MAX as usize + RTMP_AUDIO_BYTES_MAX as usize);
+const _: () =
+    assert!(OPEN_PART_BYTES_MAX > PART_BYTES_MAX && LEARNING_BUFFERS_BYTES_MAX > LEARNING_BYTES_MAX);
+/// Bytes of a line that a playlist has for a segment or a part, with what stands before it.
+pub const PLAYLIST_LINE_BYTES_MAX: usize = 256;
+/// Forms of one playlist that are kept: full and two of delta updates, plain and compressed.
+pub const PLAYLIST_FORMS_MAX: usize = 6;
+/// Bytes of a shard beside its connections, its streams and its pool: executor and rings, buffers for receiving,
+/// encrypting and gathering, messages of other shards, records of streams.
+pub const SHARD_BYTES_MAX: usize = 64 * 1024 * 1024;
+const _: () = assert!(
+    SHARD_BYTES_MAX
+        > MESH_QUEUE_MAX * 1024
+            + STATE_RECORDS_MAX * 1024
+            + GROWTH_MAX * (RECV_BYTES_MAX + 3 * TLS_SEND_BYTES_MAX)
+);

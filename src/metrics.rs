@@ -49,7 +49,7 @@ labels! {
         ConnectionsMax = "connections_max",
         /// All slots of its address are taken.
         ConnectionsPerAddress = "connections_per_address",
-        /// It did not publish when all slots were taken and another connection came.
+        /// It did not publish when all slots, or all of its address, were taken and another connection came.
         MadeRoom = "made_room",
         /// Its address failed too often and must wait.
         Backoff = "backoff",
@@ -273,7 +273,9 @@ metrics! {
     segments_created: Counter = "Segments completed";
     segment_duration_seconds: Histogram(SEGMENT_BUCKETS_S) = "Durations of segments";
     segment_size_bytes: Histogram(SIZE_BUCKETS) = "Sizes of segments";
-    bytes_stored: Gauge = "Bytes of media kept in memory";
+    bytes_stored: Gauge = "Bytes of memory that media take, each part rounded up to the size of its buffer";
+    pool_idle_bytes: Gauge = "Bytes of memory of retired parts, kept for the next ones";
+    lent_bytes: Gauge = "Bytes of memory of media out of retention that slow viewers still hold";
     active_viewers: Gauge = "Viewers now of the streams at home here";
     http_requests: Labelled<StatusClass> = "Responses by class of status";
     http_resources: Labelled<Resource> = "Requests by what was asked for";

@@ -5,11 +5,13 @@
 mod address;
 mod duration;
 mod load;
+mod memory;
 
 use serde::{Deserialize, Serialize};
 
 pub use address::ListenAddress;
 pub use load::{ConfigError, Loader};
+pub use memory::MemoryBounds;
 
 use crate::secret::Secret;
 

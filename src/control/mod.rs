@@ -34,6 +34,8 @@ enum Command {
     Watch(Box<Watched>),
     /// Reads certificates now, from these files from now on.
     Reread(Box<CertificateSource>),
+    /// Does what would keep a shard from its sockets.
+    Run(fn()),
     /// Ends the thread after what was queued before.
     Stop,
 }
@@ -106,6 +108,13 @@ impl Control {
         self.recorder.begin(name, epoch, options)
     }
 
+    /// Has the thread run `work` when it comes to it. A full queue drops it.
+    ///
+    /// Returns false when it was dropped.
+    pub fn run(&self, work: fn()) -> bool {
+        self.commands.try_send(Command::Run(work)).is_ok()
+    }
+
     /// Has these certificates, which are in force, read again when their files change, and given to `install`.
     /// Waits for room in the queue, so it is not for shards.
     pub fn watch(&self, source: CertificateSource, install: Install) {
@@ -142,6 +151,7 @@ fn run(commands: &Receiver<Command>, state: Option<StateDir>) {
             }
             Ok(Command::Watch(fresh)) => watched = Some(fresh),
             Ok(Command::Reread(source)) => watched.iter_mut().for_each(|watched| watched.reread(&source)),
+            Ok(Command::Run(work)) => work(),
             Err(RecvTimeoutError::Timeout) => {}
             Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return,
         }

@@ -1,8 +1,9 @@
 //! Writes parts: samples behind head room as they arrive, moof in front of them at the end.
 
 use super::moof::{Sample, SealedTrack, write_head};
-use super::pool::{BufferPool, class_bytes};
+use super::pool::BufferPool;
 use crate::limits::{PART_BYTES_MAX, PART_HEAD_FIXED_BYTES, PART_HEAD_SAMPLE_BYTES, PART_SAMPLES_MAX};
+use crate::media;
 use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
 
@@ -285,7 +286,7 @@ impl PartWriter {
             // More samples than planned: move them once, behind enough room.
             self.counters.head_room_short += 1;
             self.counters.bytes_copied_again += (first.buffer.len() - first.head_room) as u64;
-            let mut roomier = pool.take(buffer_bytes(head.len(), media_bytes));
+            let mut roomier = pool.take(room_bytes(head.len(), media_bytes));
             roomier.resize(head.len(), 0);
             roomier.extend_from_slice(&first.buffer[first.head_room..]);
             let cramped = std::mem::replace(&mut first.buffer, roomier);
@@ -300,8 +301,19 @@ impl PartWriter {
             self.counters.bytes_copied_again += media as u64;
             pool.put_back(other.reset());
         }
-        let start = first.head_room - head.len();
+        let head_room = first.head_room;
         let mut buffer = first.reset();
+        let fitting_bytes = media::buffer_bytes(head.len() + media_bytes);
+        if buffer.capacity() > 2 * fitting_bytes {
+            // Its like were much larger: what is kept takes the memory that it counts for, or twice as much.
+            self.counters.bytes_copied_again += media_bytes as u64;
+            let mut fitting = pool.take(fitting_bytes);
+            fitting.extend_from_slice(head);
+            fitting.extend_from_slice(&buffer[head_room..]);
+            pool.put_back(buffer);
+            return fitting.freeze();
+        }
+        let start = head_room - head.len();
         buffer[start..start + head.len()].copy_from_slice(head);
         debug_assert_eq!(buffer.len() - start, head.len() + media_bytes);
         buffer.freeze().slice(start..)
@@ -330,7 +342,7 @@ impl Track {
     fn prepare(&mut self, head_room: usize, pool: &mut BufferPool) {
         self.key_first = self.open_key;
         let learnt_bytes = *self.learnt_bytes();
-        self.buffer = pool.take(buffer_bytes(head_room, learnt_bytes.saturating_sub(head_room)));
+        self.buffer = pool.take(room_bytes(head_room, learnt_bytes.saturating_sub(head_room)));
         self.buffer.resize(head_room, 0);
         self.head_room = head_room;
     }
@@ -339,7 +351,7 @@ impl Track {
     fn make_room(&mut self, bytes: usize, counters: &mut Counters) {
         let wanted = self.buffer.len() + bytes;
         if wanted > self.buffer.capacity() {
-            let mut larger = BytesMut::with_capacity(class_bytes(wanted));
+            let mut larger = BytesMut::with_capacity(media::buffer_bytes(wanted));
             larger.extend_from_slice(&self.buffer);
             counters.buffers_grown += 1;
             counters.bytes_copied_again += (self.buffer.len() - self.head_room) as u64;
@@ -376,6 +388,6 @@ impl Track {
 
 /// Bytes of a buffer for head room and media. Head room stays below half of it, which lets the pool
 /// recognise the buffer by what is behind the unused head room.
-fn buffer_bytes(head_room: usize, media_bytes: usize) -> usize {
+fn room_bytes(head_room: usize, media_bytes: usize) -> usize {
     (head_room + media_bytes).max(2 * head_room + 1)
 }

@@ -3,7 +3,7 @@ use crate::codec::{CodecConfig, aac::AudioConfig};
 use crate::limits::{
     PART_BUFFER_BYTES_MIN, PART_BYTES_MAX, PART_HEAD_FIXED_BYTES, PART_HEAD_SAMPLE_BYTES, PART_SAMPLES_MAX,
 };
-use crate::media::Timescale;
+use crate::media::{Timescale, buffer_bytes};
 use bytes::Bytes;
 use mp4_atom::{Decode, Mdat, Moof};
 
@@ -254,6 +254,48 @@ fn the_pool_keeps_no_more_than_it_may_and_no_memory_of_others() {
     {
         assert!(!pool.reclaim(foreign));
     }
+}
+
+/// Learnt from a large part, room for one would be kept with each of the next ones.
+#[test]
+fn a_part_that_is_much_smaller_than_its_like_is_kept_in_a_buffer_of_its_own_size() {
+    let (mut writer, mut pool) = (PartWriter::new(&[1], 2), pool());
+    sample(&mut writer, &mut pool, 0, &vec![7; 200_000], 3000);
+    let large = writer.seal(0, &[0], &mut pool).unwrap();
+    assert!(pool.reclaim(large.bytes));
+    let (room, copied_before) = (pool.idle_bytes(), writer.counters().bytes_copied_again);
+    for number in 1..4 {
+        sample(&mut writer, &mut pool, 0, &[number as u8; 20_000], 3000);
+        let part = writer.seal(number, &[0], &mut pool).unwrap();
+        assert_eq!(decode(&part).1.concat(), vec![number as u8; 20_000]);
+        assert_eq!(pool.idle_bytes(), room, "the large one is there for the next");
+        let memory_bytes = part.bytes.try_into_mut().unwrap().capacity();
+        assert_eq!(memory_bytes, buffer_bytes(20_000));
+    }
+    assert_eq!(writer.counters().bytes_copied_again, copied_before + 60_000);
+}
+
+#[test]
+fn a_trim_gives_back_what_nobody_has_needed_since_the_last_one() {
+    const LARGE: usize = 4 * PART_BUFFER_BYTES_MIN;
+    let mut pool = pool();
+    let use_of = |pool: &mut BufferPool, bytes, count| {
+        let taken: Vec<_> = (0..count).map(|_| pool.take(bytes)).collect();
+        taken.into_iter().for_each(|buffer| assert!(pool.put_back(buffer)));
+    };
+    // Two streams, and the burst of one.
+    use_of(&mut pool, LARGE, 5);
+    use_of(&mut pool, PART_BUFFER_BYTES_MIN, 3);
+    assert_eq!(pool.trim(), 0);
+    assert_eq!(pool.idle_bytes(), 5 * LARGE + 3 * PART_BUFFER_BYTES_MIN, "all of it was just used");
+    // One is left, and needs two at once.
+    use_of(&mut pool, LARGE, 1);
+    use_of(&mut pool, LARGE, 2);
+    assert_eq!(pool.trim(), 3 * LARGE + 3 * PART_BUFFER_BYTES_MIN);
+    assert_eq!(pool.idle_bytes(), 2 * LARGE);
+    assert_eq!(pool.trim(), 2 * LARGE);
+    assert_eq!(pool.idle_bytes(), 0);
+    assert_eq!(pool.take(1).capacity(), PART_BUFFER_BYTES_MIN);
 }
 
 #[test]

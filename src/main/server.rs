@@ -5,10 +5,10 @@ use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use rapidrtmp::auth::{AdminKey, Claims, Tokens};
+use rapidrtmp::auth::{AdminKey, Backoff, Claims, Tokens};
 use rapidrtmp::config::{Config, ConfigError, ListenAddress, Loader, LogFormat};
 use rapidrtmp::control::{
     CertificateError, CertificateSource, Control, ControlThread, LogWriter, StateDir, StateError,
@@ -227,6 +227,9 @@ pub fn serve(flags: &ServeFlags) -> Result<(), Failure> {
         log_lines_dropped,
         tls: tls.as_ref().map(|tls| tls.configs.clone()),
         connections: Connections::default(),
+        backoff: Backoff::default(),
+        lent_bytes: AtomicI64::default(),
+        answer_bytes: Arc::default(),
         streams_count: AtomicUsize::new(0),
         faults: None,
     };

@@ -12,6 +12,7 @@ pub use time::{Now, Timescale, civil_date};
 pub use timeline::{FrameStamp, FrameTime, Placed, Repairs, Timeline, Unwrap};
 pub use wall_clock::WallClock;
 
+use crate::limits::PART_BUFFER_BYTES_MIN;
 use bytes::Bytes;
 
 /// What a track carries.
@@ -43,6 +44,11 @@ impl MediaRef {
         }
     }
 
+    /// What it counts for in memory: the buffer of its class, which is its own or half of its own.
+    pub fn memory_bytes(&self) -> usize {
+        buffer_bytes(self.len())
+    }
+
     /// True when there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -54,4 +60,9 @@ impl MediaRef {
             Self::Memory(bytes) => bytes,
         }
     }
+}
+
+/// Capacity of the buffer that holds a part of so many bytes: the next power of two from [`PART_BUFFER_BYTES_MIN`] on.
+pub fn buffer_bytes(bytes: usize) -> usize {
+    bytes.max(PART_BUFFER_BYTES_MIN).next_power_of_two()
 }

@@ -113,6 +113,12 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_log_line_has_the_beginning_of_a_long_name() {
+        let name = StreamName::new("live", &"k".repeat(NAME_SEGMENT_CHARS_MAX)).unwrap();
+        assert_eq!(name.to_string(), name.as_str()[..NAME_LOGGED_CHARS_MAX]);
+    }
+
     /// Predecessor's defect 11: the key went straight into a file path.
     #[test]
     fn defect_11_refuses_path_tricks_and_reserved_names() {

@@ -145,6 +145,8 @@ pub struct Output {
     pub record: Option<StreamRecord>,
     /// What a recording of the ingest goes on with; empty where there is none.
     pub recorded: Vec<u8>,
+    /// Media out of retention that viewers still hold.
+    pub lent: Vec<Bytes>,
 }
 
 /// One stream at its home.
@@ -302,7 +304,8 @@ impl Home {
 
     /// True when nothing of the stream is left but its numbers.
     pub fn is_over(&self) -> bool {
-        self.publisher.is_none() && self.live.is_none() && self.retiring.is_empty()
+        let has_media = !self.retiring.is_empty() || !self.retired.is_empty();
+        self.publisher.is_none() && self.live.is_none() && !has_media
     }
 
     /// The numbers, for a stream that is to be forgotten.

@@ -157,6 +157,14 @@ impl View {
         let change = self.window.apply(event)?;
         // A rendition's report stands in every other playlist of its session, so one update outdates all.
         self.rendered.clear();
+        if matches!(change, Change::Updated { closed: Some(_), .. }) {
+            // What has left retention is not kept for the next one who asks.
+            let Self { window, segment_chains, .. } = self;
+            segment_chains.retain(|chain| {
+                let found = window.segment(chain.epoch, chain.rendition.as_str(), chain.media_sequence);
+                matches!(found, Lookup::Found(_))
+            });
+        }
         Ok(match change {
             Change::Started(_) | Change::Announced | Change::Formats(_) | Change::Init { .. } => Wake::None,
             Change::Updated { rendition, closed, .. } => {

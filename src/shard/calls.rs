@@ -3,6 +3,7 @@
 use std::hash::Hasher;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 
@@ -11,7 +12,7 @@ use super::streams::Shared;
 use crate::api::{self, Call, PublishGrant, PublishRequest, Route, StreamSummary};
 use crate::auth::Claims;
 use crate::http::{self, Body, Cache, ETag, Extra, Method, Request, Response, Status, content_type};
-use crate::limits::ASSET_MAX_AGE_S;
+use crate::limits::{ASSET_MAX_AGE_S, CALL_ANSWERS_BYTES_MAX};
 use crate::media::StreamName;
 use crate::origin::home::StreamState;
 use crate::origin::view::not_found;
@@ -51,6 +52,32 @@ impl ServedFile {
         let mut hasher = std::hash::DefaultHasher::new();
         hasher.write(&bytes);
         Self { bytes, etag: ETag(hasher.finish()) }
+    }
+}
+
+/// An answer that was written for one peer: it counts until it is sent.
+struct Answer {
+    text: Bytes,
+    waiting_bytes: Arc<AtomicUsize>,
+}
+
+impl Answer {
+    fn counted(service: &Service, text: Bytes) -> Bytes {
+        let waiting_bytes = Arc::clone(&service.setup.answer_bytes);
+        waiting_bytes.fetch_add(text.len(), Ordering::Relaxed);
+        Bytes::from_owner(Self { text, waiting_bytes })
+    }
+}
+
+impl AsRef<[u8]> for Answer {
+    fn as_ref(&self) -> &[u8] {
+        &self.text
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.waiting_bytes.fetch_sub(self.text.len(), Ordering::Relaxed);
     }
 }
 
@@ -126,14 +153,23 @@ pub fn perform(service: &Rc<Service>, here: CallHere, body: &[u8]) -> Response {
         Call::Ping => api::pong(),
         Call::Health => api::health(),
         Call::Ready => api::ready(!service.is_draining()),
+        Call::Metrics | Call::Streams
+            if service.setup.answer_bytes.load(Ordering::Relaxed) > CALL_ANSWERS_BYTES_MAX =>
+        {
+            api::failure(Status::Unavailable, "too many answers wait to be read")
+        }
         Call::Metrics => {
-            let text = service.setup.registry.render();
-            Response::ok(content_type::OPENMETRICS, Cache::NoStore, Body::One(text.into()))
+            let text = Answer::counted(service, service.setup.registry.render().into());
+            Response::ok(content_type::OPENMETRICS, Cache::NoStore, Body::One(text))
         }
         Call::Streams => {
             let known = service.streams.all_known();
             let list: Vec<_> = known.iter().map(|shared| summary(shared, here.is_admin)).collect();
-            api::streams(&list)
+            let mut response = api::streams(&list);
+            if let Body::One(text) = &mut response.body {
+                *text = Answer::counted(service, std::mem::take(text));
+            }
+            response
         }
         Call::Stream(name) => match service.streams.known(name.as_str()) {
             Some(shared) => api::stream(&summary(&shared, here.is_admin)),

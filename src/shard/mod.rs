@@ -17,6 +17,7 @@ pub mod fault;
 pub mod handover;
 mod http2;
 pub mod landings;
+mod lent;
 pub mod listener;
 pub mod mesh;
 pub mod parked;

@@ -2,7 +2,7 @@
 
 use crate::limits::{
     HTTP_SEND_BYTES_PER_S_MIN, HTTP_SEND_EARNED_US_MAX, HTTP_SEND_FILL_EARNED_US_MAX, HTTP_SEND_FILL_US,
-    HTTP_SEND_STALL_US_MAX,
+    HTTP_SEND_LENT_US_MAX, HTTP_SEND_STALL_US_MAX,
 };
 
 /// The time that a reader has left: ten seconds without progress are always granted, more to one who is ahead of
@@ -38,8 +38,11 @@ impl Patience {
     }
 
     /// When it is given up, with `left_bytes` still to be taken: at the latest when the slowest line would have
-    /// taken everything.
-    pub(super) fn until_us(&self, left_bytes: u64) -> u64 {
+    /// taken everything, and long before that while slow readers hold too much.
+    pub(super) fn until_us(&self, left_bytes: u64, is_lending_too_much: bool) -> u64 {
+        if is_lending_too_much {
+            return self.until_us(left_bytes, false).min(self.since_us + HTTP_SEND_LENT_US_MAX);
+        }
         let line_us = |bytes: u64| bytes.saturating_mul(1_000_000) / HTTP_SEND_BYTES_PER_S_MIN;
         let earned_us = line_us(self.filled_bytes).min(HTTP_SEND_FILL_EARNED_US_MAX)
             + line_us(self.taken_bytes - self.filled_bytes);
@@ -59,11 +62,11 @@ mod tests {
     #[test]
     fn who_takes_nothing_has_ten_seconds_and_with_what_the_sockets_hold_twenty() {
         let mut patience = Patience::new(5 * S);
-        assert_eq!(patience.until_us(1000 * LINE), 5 * S + HTTP_SEND_STALL_US_MAX);
+        assert_eq!(patience.until_us(1000 * LINE, false), 5 * S + HTTP_SEND_STALL_US_MAX);
         patience.took(50 * LINE, 5 * S);
         patience.took(50 * LINE, 5 * S + HTTP_SEND_FILL_US / 2);
         let until_us = 5 * S + HTTP_SEND_FILL_EARNED_US_MAX + HTTP_SEND_STALL_US_MAX;
-        assert_eq!(patience.until_us(900 * LINE), until_us);
+        assert_eq!(patience.until_us(900 * LINE, false), until_us);
     }
 
     /// `curl --limit-rate 25k` behind a buffer of a megabyte: half of it at a time, 21 s apart.
@@ -76,24 +79,34 @@ mod tests {
             left -= step;
             now_us += step * S / 25_000;
             assert!(
-                left == 0 || now_us < patience.until_us(left),
+                left == 0 || now_us < patience.until_us(left, false),
                 "cut after {now_us} µs, {left} bytes left"
             );
         }
     }
 
     #[test]
+    fn while_slow_readers_hold_too_much_nobody_has_longer_than_a_player_has_a_use_for() {
+        let mut patience = Patience::new(S);
+        patience.took(100 * LINE, 15 * S);
+        assert_eq!(patience.until_us(1000 * LINE, true), S + HTTP_SEND_LENT_US_MAX);
+        assert!(patience.until_us(1000 * LINE, false) > 60 * S);
+        // Who takes nothing has no longer for it.
+        assert_eq!(Patience::new(S).until_us(1000 * LINE, true), S + HTTP_SEND_STALL_US_MAX);
+    }
+
+    #[test]
     fn no_rest_is_longer_than_the_bound() {
         let mut patience = Patience::new(0);
         patience.took(10_000 * LINE, 2 * S);
-        assert_eq!(patience.until_us(LINE), 2 * S + HTTP_SEND_EARNED_US_MAX + HTTP_SEND_STALL_US_MAX);
+        assert_eq!(patience.until_us(LINE, false), 2 * S + HTTP_SEND_EARNED_US_MAX + HTTP_SEND_STALL_US_MAX);
     }
 
     /// A byte now and then is progress, and not enough.
     #[test]
     fn who_trickles_has_no_longer_than_the_slowest_line() {
         let (mut patience, mut now_us) = (Patience::new(0), 0);
-        while now_us < patience.until_us(100 * LINE) {
+        while now_us < patience.until_us(100 * LINE, false) {
             now_us += 9 * S;
             patience.took(1, now_us);
         }

@@ -1,6 +1,7 @@
 //! RTMP connections of a shard that do not publish, and which of them makes room when all places are taken: of the
-//! host that has most of them, the one that has waited longest. So peers that connect and say nothing take no place
-//! from an encoder, and whoever connects again and again makes room for himself; who publishes never makes room.
+//! host that has most of them, the one that has waited longest; when all places of one host are taken, its own that
+//! has waited longest. So peers that connect and say nothing take no place from an encoder, and whoever connects again
+//! and again makes room for himself; who publishes never makes room.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
@@ -69,7 +70,7 @@ impl Pending {
 
     /// Has one of them go for a newcomer, which it does when its task runs next. False when there is none.
     pub fn make_room(&self, newcomer: IpAddr) -> bool {
-        let mut connections = self.connections.borrow_mut();
+        let connections = self.connections.borrow();
         let mut counts = HashMap::from([(host(newcomer), 1_usize)]);
         for connection in connections.values() {
             *counts.entry(connection.host).or_default() += 1;
@@ -77,9 +78,23 @@ impl Pending {
         // The newcomer's host may have none yet.
         let most = connections.values().filter_map(|connection| counts.get(&connection.host)).max();
         let found = connections.iter().find(|(_, connection)| counts.get(&connection.host) == most);
-        let Some(number) = found.map(|(&number, _)| number) else { return false };
-        let Some(goes) = connections.remove(&number) else { return false };
+        let number = found.map(|(&number, _)| number);
         drop(connections);
+        number.is_some_and(|number| self.dismiss(number))
+    }
+
+    /// Has the one go that has waited longest of a newcomer's own host. False when it has none on this shard.
+    pub fn make_room_of_own(&self, newcomer: IpAddr) -> bool {
+        let host = host(newcomer);
+        let connections = self.connections.borrow();
+        let number =
+            connections.iter().find(|(_, connection)| connection.host == host).map(|(&number, _)| number);
+        drop(connections);
+        number.is_some_and(|number| self.dismiss(number))
+    }
+
+    fn dismiss(&self, number: u64) -> bool {
+        let Some(goes) = self.connections.borrow_mut().remove(&number) else { return false };
         goes.has_to_go.set(true);
         if let Some(waker) = goes.waker.take() {
             waker.wake();
@@ -134,5 +149,20 @@ mod tests {
             assert!(flooder.as_mut().poll(context).is_pending());
             assert!(encoder.as_mut().poll(context).is_pending());
         }
+    }
+
+    #[test]
+    fn a_host_that_has_all_its_places_gives_up_its_own_oldest() {
+        let (pending, context) = (Pending::default(), &mut Context::from_waker(Waker::noop()));
+        let mut other = pin!(pending.run(address(1), std::future::pending()));
+        let mut older = pin!(pending.run(address(2), std::future::pending()));
+        let mut newer = pin!(pending.run(address(2), std::future::pending()));
+        for run in [&mut other as &mut (dyn Future<Output = bool> + Unpin), &mut older, &mut newer] {
+            assert!(pin!(run).poll(context).is_pending());
+        }
+        assert!(!pending.make_room_of_own(address(3)));
+        assert!(pending.make_room_of_own(address(2)));
+        assert_eq!(older.as_mut().poll(context), Poll::Ready(false));
+        assert!(other.as_mut().poll(context).is_pending() && newer.as_mut().poll(context).is_pending());
     }
 }

@@ -21,6 +21,16 @@ pub fn resident_bytes() -> Option<u64> {
     Some(pages * u64::try_from(page_bytes).ok()?)
 }
 
+/// Has the allocator give the pages of freed memory back to the system, which it does by itself only at the end of an
+/// arena. It walks the arenas, each under its lock, so it is not for a shard.
+pub fn give_memory_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: malloc_trim takes a number and touches only memory that is free.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

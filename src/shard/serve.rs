@@ -200,16 +200,21 @@ async fn accept_rtmp(service: Rc<Service>, mut listener: Listener) {
     }
 }
 
-/// A place for a publisher. When all are taken, one that does not publish makes room: it goes in a moment, so that
-/// until then there are more than allowed, at most by what a listener accepts in a turn.
+/// A place for a publisher. When all are taken, or all of its address, one that does not publish makes room: it goes
+/// in a moment, so that until then there are more than allowed, at most by what a listener accepts in a turn.
 fn enter_rtmp(service: &Service, address: IpAddr) -> Result<Place, Refused> {
     let config = service.config();
-    let (gate, limits) = (&service.setup.connections.rtmp, &config.rtmp);
-    let address_max = Some(limits.connections_per_address_max as usize);
-    match gate.enter(address, limits.connections_max as usize, address_max) {
-        Err(Refused::Full) if service.pending.make_room(address) => {
-            gate.enter(address, usize::MAX, address_max)
-        }
+    let (gate, pending) = (&service.setup.connections.rtmp, &service.pending);
+    let all_max = config.rtmp.connections_max as usize;
+    let unbounded = || gate.enter(address, usize::MAX, Some(usize::MAX));
+    let entered = match gate.enter(address, all_max, Some(config.rtmp.connections_per_address_max as usize)) {
+        Err(Refused::Address) if pending.make_room_of_own(address) => return unbounded(),
+        // Other shards have them all. An address has one place on each, so that they need not ask one another.
+        Err(Refused::Address) => gate.enter(address, all_max, Some(usize::MAX)),
+        entered => entered,
+    };
+    match entered {
+        Err(Refused::Full) if pending.make_room(address) => unbounded(),
         entered => entered,
     }
 }

@@ -11,7 +11,7 @@ use std::cell::{Cell, RefCell, RefMut};
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
 use super::admission::Connections;
 use super::books::ShardBooks;
@@ -20,7 +20,9 @@ use super::certificates::ServerConfigs;
 use super::fault::{FaultAt, FaultHook};
 use super::handover::Handover;
 use super::http2::RecentFields;
+use super::lent::Lent;
 use super::pending::Pending;
+use super::process;
 use super::streams::{Shared, Streams};
 use super::tls::{TlsBuffers, TlsSocket};
 use super::{MeshInbox, MeshSender, Origin, Parked, Shard};
@@ -32,7 +34,10 @@ use crate::hls::StreamEvent;
 use crate::hls::numbering::StreamRecord;
 use crate::hls::window::WindowState;
 use crate::http::HttpDate;
-use crate::limits::{PART_POOL_IDLE_BYTES_MAX, SERVICE_TICK_US, STATUS_EVERY_US};
+use crate::limits::{
+    PART_POOL_GIVEN_BACK_BYTES_MIN, PART_POOL_IDLE_BYTES_MAX, PART_POOL_TRIM_EVERY_US, SERVICE_TICK_US,
+    STATUS_EVERY_US,
+};
 use crate::media::StreamName;
 use crate::metrics::{Registry, ShardMetrics};
 use crate::pages::PlayerScript;
@@ -96,6 +101,12 @@ pub struct Setup {
     pub tls: Option<ServerConfigs>,
     /// Connections by address and in all.
     pub connections: Connections,
+    /// Addresses that guessed tokens.
+    pub backoff: Backoff,
+    /// Bytes of memory of media out of retention that slow viewers hold, on all shards.
+    pub lent_bytes: AtomicI64,
+    /// Bytes of answers to calls that are not sent yet, on all shards.
+    pub answer_bytes: Arc<AtomicUsize>,
     /// Streams with a home on any shard.
     pub streams_count: AtomicUsize,
     /// Faults on purpose, for tests.
@@ -114,10 +125,10 @@ pub struct Service {
     pub streams: Streams,
     /// Memory of parts.
     pub pool: RefCell<BufferPool>,
+    /// Memory of parts that slow viewers hold.
+    pub lent: RefCell<Lent>,
     /// What its TLS connections encrypt and decrypt in.
     pub tls_buffers: Rc<TlsBuffers>,
-    /// Addresses that guessed tokens.
-    pub backoff: RefCell<Backoff>,
     /// Its RTMP connections that do not publish.
     pub pending: Pending,
     /// Memory in which its HTTP/2 connections gather frames.
@@ -159,8 +170,8 @@ impl Service {
             metrics,
             streams: Streams::default(),
             pool: RefCell::new(BufferPool::new(PART_POOL_IDLE_BYTES_MAX)),
+            lent: RefCell::default(),
             tls_buffers: Rc::default(),
-            backoff: RefCell::new(Backoff::new()),
             pending: Pending::default(),
             http2_spare: Rc::default(),
             http2_fields: RecentFields::default(),
@@ -211,6 +222,11 @@ impl Service {
         }
     }
 
+    /// True while slow viewers hold so much media that none of them is waited for any longer than needed.
+    pub fn is_lending_too_much(&self) -> bool {
+        self.setup.lent_bytes.load(Ordering::Relaxed) > self.config.borrow().hls.retained_bytes_max as i64
+    }
+
     /// True while the server ends.
     pub fn is_draining(&self) -> bool {
         self.setup.draining.load(Ordering::Relaxed)
@@ -240,7 +256,7 @@ impl Service {
 
     /// Calls the homes whose time has come, and keeps the books.
     pub async fn run_ticks(self: Rc<Self>) {
-        let mut status_at_us = 0;
+        let (mut status_at_us, mut trim_at_us) = (0, 0);
         loop {
             let now = self.shard.now();
             let mut due = Vec::new();
@@ -260,6 +276,13 @@ impl Service {
             if now.monotonic_us >= status_at_us {
                 status_at_us = now.monotonic_us + STATUS_EVERY_US;
                 self.caught("books", || self.keep_books(now));
+            }
+            if now.monotonic_us >= trim_at_us {
+                trim_at_us = now.monotonic_us + PART_POOL_TRIM_EVERY_US;
+                if self.pool.borrow_mut().trim() >= PART_POOL_GIVEN_BACK_BYTES_MIN {
+                    // Dropped, it is done at the next look that finds as much.
+                    let _ = self.setup.control.run(process::give_memory_back);
+                }
             }
             self.shard.sleep_until(now.monotonic_us + SERVICE_TICK_US).await;
         }

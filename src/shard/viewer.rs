@@ -16,7 +16,9 @@ use super::service::Service;
 use super::{Budget, Transport, Woken};
 use crate::api;
 use crate::http::{self, Method, Parsed, Response, Version};
-use crate::limits::{HTTP_HEAD_US_MAX, HTTP_PIPELINED_BYTES_MAX, HTTP_SLICES_INLINE, TURN_BYTES_MAX};
+use crate::limits::{
+    HTTP_HEAD_US_MAX, HTTP_PIPELINED_BYTES_MAX, HTTP_SEND_LOOK_US, HTTP_SLICES_INLINE, TURN_BYTES_MAX,
+};
 use crate::metrics::EndedBecause;
 
 /// A connection.
@@ -275,12 +277,19 @@ impl Viewer {
             if left == 0 {
                 return Ok(());
             }
-            self.transport.socket().set_deadline(patience.until_us(left as u64));
+            let now_us = self.service().shard.monotonic_us();
+            let until_us = patience.until_us(left as u64, self.service().is_lending_too_much());
+            if until_us <= now_us {
+                return Err(End::Because(EndedBecause::SlowReader));
+            }
+            self.transport.socket().set_deadline(until_us.min(now_us + HTTP_SEND_LOOK_US));
             let count = self.transport.send(&slices(&unsent_head[head_sent..], payload, sent)).await;
             let count = match count {
-                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                    return Err(End::Because(EndedBecause::SlowReader));
-                }
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => match error.raw_os_error() {
+                    None => continue,
+                    // TCP itself has given the peer up.
+                    Some(_) => return Err(End::Because(EndedBecause::SlowReader)),
+                },
                 other => other?,
             };
             let of_head = count.min(unsent_head.len() - head_sent);

@@ -55,10 +55,14 @@ fn a_publisher_without_a_token_is_denied_and_one_that_guesses_has_to_wait() {
         let token = granted.split("\"token\":\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
         assert_eq!(refusal(server.rtmp(), "mine", None).0, DENIED);
         assert_eq!(refusal(server.rtmp(), "other", Some(token)).0, DENIED);
-        // The address counts on each shard.
-        let held_off = (0..30).any(|_| refusal(server.rtmp(), "mine", Some("x.y.z")).1.contains("wait"));
-        assert!(held_off, "thirty wrong tokens are too many");
-        assert!(server.metric("rapidrtmp_refused_total", "reason=\"backoff\"") >= Some(1.0));
+        // Four are listened to whichever shards accept them, the two above among them; on a slow machine a wait
+        // of 1 s may be over meanwhile, and one of 2 s.
+        (0..20).for_each(|_| drop(refusal(server.rtmp(), "mine", Some("x.y.z"))));
+        let refused =
+            |reason| server.metric("rapidrtmp_refused_total", &format!("reason=\"{reason}\"")).unwrap();
+        let (listened, held_off) = (refused("credentials"), refused("backoff"));
+        assert!((4.0..=6.0).contains(&listened), "{shards} shards listened to {listened}");
+        assert_eq!(listened + held_off, 22.0);
         assert_eq!(server.metric("rapidrtmp_active_streams", ""), Some(0.0));
         let accepted = poll_until(Duration::from_secs(40), || {
             RtmpPublisher::connect(server.rtmp(), "mine", Some(token)).ok()
@@ -73,12 +77,13 @@ fn connections_that_do_not_publish_are_bounded_by_address_and_by_time() {
         let config = "[rtmp]\nconnections_per_address_max = 4\n".to_owned();
         let server = Server::start(&Options { shards, config: Some(config), ..Options::default() });
         let idle: Vec<TcpStream> = (0..20).map(|_| TcpStream::connect(server.rtmp()).unwrap()).collect();
-        let refused = poll_until(NOISE, || {
-            (server.metric("rapidrtmp_refused_total", "reason=\"connections_per_address\"")?
-                >= (20 - 4 * shards) as f64)
-                .then_some(())
+        // An address has one on each shard, whatever it has on others.
+        let left_max = (4 + shards - 1) as f64;
+        let is_bounded = poll_until(NOISE, || {
+            let made_room = server.metric("rapidrtmp_refused_total", "reason=\"made_room\"")?;
+            (made_room >= 20.0 - left_max).then_some(())
         });
-        assert!(refused.is_some(), "{:?}", server.metric("rapidrtmp_refused_total", ""));
+        assert!(is_bounded.is_some(), "{:?}", server.metric("rapidrtmp_refused_total", ""));
         // The handshake's time is over for the others, too.
         for mut socket in idle {
             socket.set_read_timeout(Some(Duration::from_secs(5) + NOISE)).unwrap();

@@ -1,7 +1,7 @@
 //! What must hold for any bytes of a peer that speaks HTTP/2, or that only seems to: for what we read of it
 //! ourselves, and for a connection of the server as it is.
 
-use rapidrtmp::auth::{AdminKey, Tokens};
+use rapidrtmp::auth::{AdminKey, Backoff, Tokens};
 use rapidrtmp::config::Config;
 use rapidrtmp::control::ControlThread;
 use rapidrtmp::http::{Method, Request, Version, is_http2, urgency_of};
@@ -15,7 +15,7 @@ use rapidrtmp::shard::service::Setup;
 use rapidrtmp::shard::{Plan, bind_all};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -158,6 +158,9 @@ fn start_server() -> (SocketAddr, Running) {
         log_lines_dropped: Arc::default(),
         tls: None,
         connections: Connections::default(),
+        backoff: Backoff::default(),
+        lent_bytes: AtomicI64::default(),
+        answer_bytes: Arc::default(),
         streams_count: AtomicUsize::new(0),
         faults: None,
     };

@@ -10,6 +10,7 @@ mod rtmp_publisher;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod handshakes;
 mod noise;
 mod requests;
 mod storm;
@@ -32,11 +33,12 @@ fn memory_kib(server: &Server, name: &str) -> u64 {
     line.split_whitespace().nth(1).and_then(|value| value.parse().ok()).expect("a number")
 }
 
-/// Resident memory beside the media that is kept, in KiB: what a peer that published has left for a while is no
-/// leak.
+/// Resident memory beside the media that is kept, what slow viewers hold of it, and the buffers that wait to be used
+/// again, in KiB: what a peer that published has left for a while is no leak.
 fn own_memory_kib(server: &Server) -> u64 {
-    let media_kib = metric(server, "rapidrtmp_bytes_stored") / 1024.0;
-    memory_kib(server, "VmRSS").saturating_sub(media_kib as u64)
+    let of_media = ["bytes_stored", "lent_bytes", "pool_idle_bytes"];
+    let media: f64 = of_media.iter().map(|name| metric(server, &format!("rapidrtmp_{name}"))).sum();
+    memory_kib(server, "VmRSS").saturating_sub((media / 1024.0) as u64)
 }
 
 fn descriptors(server: &Server) -> usize {
@@ -61,6 +63,11 @@ fn wait_until_left(server: &Server, streams: usize, viewers: usize, within: Dura
         (is_left && counts[2] <= viewers as f64 + 2.0).then_some(())
     });
     assert!(left.is_some(), "RTMP connections, publishers and HTTP connections left: {counts:?}");
+}
+
+/// Buffers of parts that wait to be used again, in KiB.
+fn idle_kib(server: &Server) -> u64 {
+    (metric(server, "rapidrtmp_pool_idle_bytes") / 1024.0) as u64
 }
 
 /// Waits until as much media leaves memory as comes: until there is no more of it than there was seconds ago.

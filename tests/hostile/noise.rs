@@ -169,7 +169,7 @@ fn frames(random: &mut Random) -> Vec<u8> {
 }
 
 /// The first flight of a real TLS client.
-fn client_hello() -> Vec<u8> {
+pub fn client_hello() -> Vec<u8> {
     let config = crate::support::tls::client_config(&[], &["h2", "http/1.1"], &[&rustls::version::TLS13]);
     let name = rustls::pki_types::ServerName::try_from("localhost").expect("a name");
     let mut client = rustls::ClientConnection::new(config, name).expect("a client");

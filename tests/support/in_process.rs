@@ -5,7 +5,7 @@
 
 use crate::support::http::Client;
 use crate::support::tls::{Identity, client_config, connect};
-use rapidrtmp::auth::{AdminKey, Tokens};
+use rapidrtmp::auth::{AdminKey, Backoff, Tokens};
 use rapidrtmp::config::Config;
 use rapidrtmp::control::{ControlThread, Pem};
 use rapidrtmp::metrics::Registry;
@@ -18,7 +18,7 @@ use rapidrtmp::shard::service::Setup;
 use rapidrtmp::shard::{Certificates, Plan, bind_all};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize};
 
 /// Running shards; ended when dropped.
 pub struct InProcess {
@@ -64,6 +64,9 @@ impl InProcess {
             log_lines_dropped: Arc::default(),
             tls: Some(certificates.server_configs(config.http.http2).expect("TLS starts")),
             connections: Connections::default(),
+            backoff: Backoff::default(),
+            lent_bytes: AtomicI64::default(),
+            answer_bytes: Arc::default(),
             streams_count: AtomicUsize::new(0),
             faults,
         };

@@ -140,6 +140,12 @@ impl RtmpPublisher {
         Ok(publisher)
     }
 
+    /// The same over a TCP connection that is there.
+    pub fn over_tcp(socket: TcpStream, key: &str) -> Result<Self, Failure> {
+        let address = socket.peer_addr()?;
+        Self::over(Wire::Plain(socket), address, key, None)?.until_accepted()
+    }
+
     /// A connection that has sent nothing yet.
     pub fn ask(address: SocketAddr, key: &str, token: Option<&str>) -> Result<Self, Failure> {
         Self::over(Wire::Plain(TcpStream::connect(address)?), address, key, token)

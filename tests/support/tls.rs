@@ -94,9 +94,13 @@ pub fn client_config_verifying(
 
 /// A connection whose handshake is complete.
 pub fn connect(address: SocketAddr, name: &str, config: &Arc<ClientConfig>) -> io::Result<TlsSocket> {
+    connect_over(TcpStream::connect(address)?, name, config)
+}
+
+/// The same over a TCP connection that is there.
+pub fn connect_over(socket: TcpStream, name: &str, config: &Arc<ClientConfig>) -> io::Result<TlsSocket> {
     let name = ServerName::try_from(name.to_owned()).expect("a name");
     let connection = ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
-    let socket = TcpStream::connect(address)?;
     socket.set_nodelay(true)?;
     socket.set_read_timeout(Some(Duration::from_secs(20)))?;
     let mut stream = StreamOwned::new(connection, socket);

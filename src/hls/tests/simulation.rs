@@ -7,6 +7,7 @@ use super::*;
 use crate::hls::path::{self, Resource};
 use crate::hls::reload::{Directives, Reload, Until, decide, resolve};
 use crate::hls::window::Lookup;
+use crate::media::buffer_bytes;
 
 /// xorshift64*: the same life for the same seed, everywhere.
 struct Random(u64);
@@ -412,7 +413,7 @@ impl Life {
         }
         let mut bytes = 0;
         let mut state = self.stream.window.snapshot();
-        state.for_each_bytes_mut(|media| bytes += media.len() as u64);
+        state.for_each_bytes_mut(|media| bytes += buffer_bytes(media.len()) as u64);
         assert_eq!(bytes, self.stream.window.retained_bytes());
     }
 

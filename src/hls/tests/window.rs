@@ -2,7 +2,7 @@ use super::*;
 use crate::hls::bandwidth;
 use crate::hls::numbering::Numbering;
 use crate::hls::window::{CountOf, DeclaredBandwidth, Lookup, PartKey};
-use crate::limits::SESSIONS_KEPT_MAX;
+use crate::limits::{PART_BUFFER_BYTES_MIN, SESSIONS_KEPT_MAX};
 
 fn header(playlist: &str, tag: &str) -> u64 {
     playlist.lines().find_map(|line| line.strip_prefix(tag)).unwrap().parse().unwrap()
@@ -234,7 +234,8 @@ fn a_session_start_that_breaks_a_rule_is_refused() {
 #[test]
 fn many_bytes_shrink_the_window_first_and_then_refuse_the_publisher() {
     let mut start = session_start(vec![video()]);
-    start.retained_bytes_max = 100_000;
+    // Of a hundred parts, each in the smallest buffer.
+    start.retained_bytes_max = 100 * PART_BUFFER_BYTES_MIN as u64;
     let mut stream = Stream::new(start);
     let big = |stream: &mut Stream, bytes: usize| {
         stream.at_unix_ms += 2000;
@@ -250,7 +251,7 @@ fn many_bytes_shrink_the_window_first_and_then_refuse_the_publisher() {
     }
     stream.playable();
     assert_eq!(listed_segments(&stream.playlist(V, Form::Full)), 7);
-    // 75,000 bytes are crossed by the twelfth segment after; the playlist then lists three targets only.
+    // 75 of them are crossed by the twelfth segment after; the playlist then lists three targets only.
     for _ in 0..12 {
         big(&mut stream, 4_000);
     }
@@ -261,7 +262,7 @@ fn many_bytes_shrink_the_window_first_and_then_refuse_the_publisher() {
         assert!(!stream.window.over_bound(), "a shorter window is enough");
     }
     for _ in 0..3 {
-        big(&mut stream, 20_000);
+        big(&mut stream, 20 * PART_BUFFER_BYTES_MIN);
     }
     assert!(stream.window.over_bound());
 }

@@ -326,7 +326,7 @@ impl Window {
         close: Option<&Close>,
         at_unix_ms: u64,
     ) -> Result<Change, EventError> {
-        let part_bytes = part.and_then(|part| part.media.as_ref()).map_or(0, MediaRef::len) as u64;
+        let part_bytes = part.and_then(|part| part.media.as_ref()).map_or(0, MediaRef::memory_bytes) as u64;
         let kept_bytes = self.retained_bytes() + part_bytes;
         let listed_bytes = match close {
             Some(_) => part_bytes + self.listed_bytes(),
@@ -378,7 +378,8 @@ impl Window {
         std::mem::take(&mut self.retired)
     }
 
-    /// Bytes of parts and init segments in memory, listed or promised, all sessions.
+    /// Bytes of memory that parts and init segments take, listed or promised, all sessions. Buffers are twice that at
+    /// most.
     pub fn retained_bytes(&self) -> u64 {
         let windows = self.state.sessions.iter().flat_map(|session| &session.renditions);
         windows.map(RenditionWindow::bytes).sum()

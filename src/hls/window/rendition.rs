@@ -8,7 +8,7 @@ use super::{Closed, CountOf, EventError, PartKey};
 use crate::hls::text::{moment_units, seconds_units};
 use crate::hls::{Close, InitSegment, Part, RenditionId, SegmentHead, SessionStart};
 use crate::limits::{INITS_KEPT_MAX, PARTS_KEPT_MAX, SEGMENTS_KEPT_MAX};
-use crate::media::{MediaRef, Timescale};
+use crate::media::{MediaRef, Timescale, buffer_bytes};
 
 /// What one media playlist lists, and what of it can still be fetched.
 #[derive(Debug, Clone)]
@@ -31,7 +31,7 @@ pub(in crate::hls) struct RenditionWindow {
     /// As `part_min`.
     init_min: u32,
     parts_count: usize,
-    /// Media and init segments in memory.
+    /// Of memory that media and init segments take.
     bytes: u64,
 }
 
@@ -205,7 +205,7 @@ impl RenditionWindow {
             return Err(EventError::Number { rendition, what: CountOf::Inits, found, allowed });
         }
         check_room(init.rendition, CountOf::Inits, self.inits.len(), INITS_KEPT_MAX)?;
-        self.bytes += init.bytes.len() as u64;
+        self.bytes += buffer_bytes(init.bytes.len()) as u64;
         self.inits.push_back((init.number, init.bytes.clone()));
         Ok(())
     }
@@ -297,7 +297,7 @@ impl RenditionWindow {
             media: part.media.clone(),
         });
         self.parts_count += 1;
-        self.bytes += part.media.as_ref().map_or(0, MediaRef::len) as u64;
+        self.bytes += part.media.as_ref().map_or(0, MediaRef::memory_bytes) as u64;
         self.part_next = Some(part.number + 1);
     }
 
@@ -403,14 +403,14 @@ impl RenditionWindow {
             self.listed_from -= 1;
             self.parts_count -= segment.parts.len();
             for media in segment.parts.into_iter().filter_map(|part| part.media) {
-                self.bytes -= media.len() as u64;
+                self.bytes -= media.memory_bytes() as u64;
                 retired.push(media);
             }
             // An init segment stays as long as any segment that needs it.
             let needed = self.segments.front().map_or(0, |oldest| oldest.head.init);
             while self.inits.front().is_some_and(|&(number, _)| number < needed) {
                 if let Some((_, bytes)) = self.inits.pop_front() {
-                    self.bytes -= bytes.len() as u64;
+                    self.bytes -= buffer_bytes(bytes.len()) as u64;
                     retired.push(MediaRef::Memory(bytes));
                 }
             }
@@ -420,7 +420,7 @@ impl RenditionWindow {
     /// Bytes of the segments that the playlist lists, the open one among them.
     pub fn listed_bytes(&self) -> u64 {
         let parts = self.segments.range(self.listed_from..).flat_map(|segment| &segment.parts);
-        parts.filter_map(|part| part.media.as_ref()).map(|media| media.len() as u64).sum()
+        parts.filter_map(|part| part.media.as_ref()).map(|media| media.memory_bytes() as u64).sum()
     }
 
     /// Everything in memory, oldest first, when the session is retired.

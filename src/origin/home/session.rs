@@ -190,8 +190,10 @@ impl Home {
             if now.monotonic_us < at_us + RECLAIM_DELAY_MS * 1000 {
                 return;
             }
-            if let Some((_, bytes)) = self.retired.pop_front() {
-                pool.reclaim(bytes);
+            match self.retired.pop_front() {
+                Some((_, bytes)) if bytes.is_unique() => drop(pool.reclaim(bytes)),
+                Some((_, bytes)) => self.output.lent.push(bytes),
+                None => {}
             }
         }
     }

@@ -1,6 +1,6 @@
 //! How long a response is waited for whose stream has no window, or no turn.
 
-use crate::limits::{HTTP_SEND_FILL_US, HTTP2_WINDOW_LOOK_US};
+use crate::limits::{HTTP_SEND_FILL_US, HTTP_SEND_LENT_US_MAX, HTTP2_WINDOW_LOOK_US};
 use crate::shard::patience::Patience;
 
 /// The time that a peer has left to open a stream's window. Its clock runs only while the stream is without one; what
@@ -11,13 +11,13 @@ pub(super) struct HeldUp {
     for_us: u64,
     has_waited: bool,
     patience: Patience,
-    /// Whatever holds it up, then it is given up.
-    end_us: Option<u64>,
+    /// Since when something holds it up, and when it is given up, whatever that is.
+    since_and_end_us: Option<(u64, u64)>,
 }
 
 impl Default for HeldUp {
     fn default() -> Self {
-        Self { for_us: 0, has_waited: false, patience: Patience::new(0), end_us: None }
+        Self { for_us: 0, has_waited: false, patience: Patience::new(0), since_and_end_us: None }
     }
 }
 
@@ -25,7 +25,7 @@ impl HeldUp {
     /// It is held up at `now_us`: when it is given up at the latest, `patience_us` after that was so for the first
     /// time.
     pub(super) fn end_us(&mut self, now_us: u64, patience_us: u64) -> u64 {
-        *self.end_us.get_or_insert(now_us + patience_us)
+        self.since_and_end_us.get_or_insert((now_us, now_us + patience_us)).1
     }
 
     /// It had no window from then until now. While the socket is full the connection's own deadline holds.
@@ -43,9 +43,13 @@ impl HeldUp {
         self.patience.took(bytes, at_us);
     }
 
-    /// It is given up, with `left_bytes` still to be sent.
-    pub(super) fn is_late(&self, left_bytes: u64, now_us: u64) -> bool {
-        self.for_us > self.patience.until_us(left_bytes) || self.end_us.is_some_and(|end_us| now_us > end_us)
+    /// It is given up, with `left_bytes` still to be sent: sooner while slow readers hold too much.
+    pub(super) fn is_late(&self, left_bytes: u64, now_us: u64, is_lending_too_much: bool) -> bool {
+        let is_over = |(since_us, end_us): (u64, u64)| {
+            now_us > end_us || is_lending_too_much && now_us > since_us + HTTP_SEND_LENT_US_MAX
+        };
+        self.for_us > self.patience.until_us(left_bytes, is_lending_too_much)
+            || self.since_and_end_us.is_some_and(is_over)
     }
 }
 
@@ -64,7 +68,7 @@ mod tests {
         while at_us < now_us + for_us {
             held_up.waited(at_us, at_us + LOOK, false);
             at_us += LOOK;
-            if held_up.is_late(left_bytes, at_us) {
+            if held_up.is_late(left_bytes, at_us, false) {
                 return (true, at_us);
             }
         }
@@ -104,16 +108,18 @@ mod tests {
         held_up.waited(0, 100 * S, true);
         held_up.waited(0, 100 * S, false);
         assert_eq!(held_up.for_us, 2 * LOOK);
-        assert!(!held_up.is_late(1000 * LINE, 100 * S));
+        assert!(!held_up.is_late(1000 * LINE, 100 * S, false));
     }
 
     #[test]
     fn whatever_holds_it_up_there_is_an_end() {
         let mut held_up = HeldUp::default();
-        assert!(!held_up.is_late(LINE, u64::MAX), "it was never held up");
+        assert!(!held_up.is_late(LINE, u64::MAX, true), "it was never held up");
         assert_eq!(held_up.end_us(7 * S, 30 * S), 37 * S);
         // Counted once.
         assert_eq!(held_up.end_us(20 * S, 30 * S), 37 * S);
-        assert!(!held_up.is_late(LINE, 37 * S) && held_up.is_late(LINE, 37 * S + 1));
+        assert!(!held_up.is_late(LINE, 37 * S, false) && held_up.is_late(LINE, 37 * S + 1, false));
+        let lent_us = 7 * S + HTTP_SEND_LENT_US_MAX;
+        assert!(!held_up.is_late(LINE, lent_us, true) && held_up.is_late(LINE, lent_us + 1, true));
     }
 }

@@ -25,7 +25,7 @@ use super::asking::{Asker, Waited};
 use super::connected::{Connected, End};
 use super::{Transport, Woken};
 use crate::limits::{
-    HTTP_CLOSE_US, HTTP_HEAD_US_MAX, HTTP2_FIELDS_BYTES_MAX, HTTP2_RESETS_PENDING_MAX,
+    HTTP_CLOSE_US, HTTP_HEAD_US_MAX, HTTP_SEND_LOOK_US, HTTP2_FIELDS_BYTES_MAX, HTTP2_RESETS_PENDING_MAX,
     HTTP2_STREAM_SEND_BYTES_MAX, HTTP2_STREAMS_MAX, TURN_REQUESTS_MAX,
 };
 use crate::metrics::EndedBecause;
@@ -151,7 +151,7 @@ impl Shared {
                     if self.deadline_us(closing) > now_us {
                         continue;
                     }
-                    if self.wire.stalled_us().is_some_and(|stalled_us| stalled_us <= now_us) {
+                    if self.stalled_us().is_some_and(|stalled_us| stalled_us <= now_us) {
                         return Err(End::Because(EndedBecause::SlowReader));
                     }
                     if is_closing {
@@ -284,11 +284,20 @@ impl Shared {
             Some(Closing::Idle { since_us }) => since_us.max(self.idle_since_us.get()) + HTTP_CLOSE_US,
             Some(Closing::Until(until_us)) => until_us,
         };
-        match self.wire.stalled_us() {
-            Some(stalled_us) if closing.is_none() => stalled_us,
-            Some(stalled_us) => stalled_us.min(closing_us),
+        match self.stalled_us() {
+            // How long it has is looked at again: others may hold more by then.
+            Some(stalled_us) => {
+                let look_us = self.asker.service.shard.monotonic_us() + HTTP_SEND_LOOK_US;
+                let stalled_us = stalled_us.min(look_us);
+                if closing.is_none() { stalled_us } else { stalled_us.min(closing_us) }
+            }
             None => closing_us,
         }
+    }
+
+    /// When a peer that does not take what it is sent is given up.
+    fn stalled_us(&self) -> Option<u64> {
+        self.wire.stalled_us(self.asker.service.is_lending_too_much())
     }
 }
 

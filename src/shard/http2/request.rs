@@ -260,7 +260,8 @@ impl Answering {
                         let now_us = shard.monotonic_us();
                         held_up.waited(from_us, now_us, is_full);
                         held_up.end_us(from_us, owed.patience_us());
-                        if !is_open && held_up.is_late(owed.left_bytes, now_us) {
+                        let is_lending_too_much = shared.asker.service.is_lending_too_much();
+                        if !is_open && held_up.is_late(owed.left_bytes, now_us, is_lending_too_much) {
                             return Err(Cut::Slow(EndedBecause::SlowReader));
                         }
                     }

@@ -109,10 +109,10 @@ impl Wire {
     }
 
     /// When a peer that does not take what it is sent is given up; `None` while it does.
-    pub(super) fn stalled_us(&self) -> Option<u64> {
+    pub(super) fn stalled_us(&self, is_lending_too_much: bool) -> Option<u64> {
         let owing = self.0.owing.get().filter(|_| self.is_owing())?;
         let left = self.0.outbound.borrow().left().len() + self.0.transport.unsent_bytes();
-        Some(owing.patience.until_us(left as u64))
+        Some(owing.patience.until_us(left as u64, is_lending_too_much))
     }
 
     /// Sends what h2 has written, in as few calls as the socket takes. Ready when that is all.

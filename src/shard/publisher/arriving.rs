@@ -122,16 +122,20 @@ impl Arriving {
         let now = service.shard.now();
         let presented = request.token.as_ref().map_or("", |token| token.expose());
         let permit = service.setup.tokens.permit(presented, request.name.as_str(), now.unix_us / 1_000_000);
-        // Whoever has a good one need not wait for what others of his address have tried.
-        if matches!(permit, Ok(Permit::Valid(_))) {
-            service.backoff.borrow_mut().succeeded(self.address);
-        } else if let Some(wait_us) = service.backoff.borrow().wait_us(self.address, now.monotonic_us) {
-            return self.refuse(RefusedBecause::Backoff, &wait_text(wait_us));
+        let backoff = &service.setup.backoff;
+        let waits = match &permit {
+            // Whoever has a good one need not wait for what others of his address have tried.
+            Ok(Permit::Valid(_)) => {
+                backoff.succeeded(self.address);
+                None
+            }
+            Ok(_) => backoff.wait_us(self.address, now.monotonic_us),
+            Err(_) => backoff.failed(self.address, now.monotonic_us).err(),
+        };
+        match waits {
+            Some(wait_us) => self.refuse(RefusedBecause::Backoff, &wait_text(wait_us)),
+            None => permit.or_else(|error| self.refuse(RefusedBecause::Credentials, &error.to_string())),
         }
-        permit.or_else(|error| {
-            service.backoff.borrow_mut().failed(self.address, now.monotonic_us);
-            self.refuse(RefusedBecause::Credentials, &error.to_string())
-        })
     }
 
     fn refuse<T>(&mut self, because: RefusedBecause, text: &str) -> Result<T, End> {

@@ -145,6 +145,9 @@ impl Service {
         if !output.recorded.is_empty() {
             here.borrow_mut().record(output.recorded);
         }
+        if !output.lent.is_empty() {
+            self.lent.borrow_mut().add(output.lent);
+        }
         if output.events.is_empty() {
             return;
         }

@@ -32,17 +32,15 @@ impl Service {
         now: Now,
     ) -> Result<(), (RefusedBecause, String)> {
         let Permit::Expired { token, ago_s } = permit else { return Ok(()) };
-        let mut backoff = self.backoff.borrow_mut();
+        let backoff = &self.setup.backoff;
         if self.is_resumed_by(name, token, now) {
             backoff.succeeded(address);
             return Ok(());
         }
-        // An expired token comes here whichever shard accepted it, so this table alone holds it up.
-        if let Some(wait_us) = backoff.wait_us(address, now.monotonic_us) {
-            return Err((RefusedBecause::Backoff, wait_text(wait_us)));
+        match backoff.failed(address, now.monotonic_us) {
+            Err(wait_us) => Err((RefusedBecause::Backoff, wait_text(wait_us))),
+            Ok(()) => Err((RefusedBecause::Credentials, TokenError::Expired { ago_s }.to_string())),
         }
-        backoff.failed(address, now.monotonic_us);
-        Err((RefusedBecause::Credentials, TokenError::Expired { ago_s }.to_string()))
     }
 
     fn is_resumed_by(&self, name: &StreamName, token: TokenDigest, now: Now) -> bool {

@@ -34,6 +34,10 @@ impl Service {
         self.metrics.blocked_requests.set(blocked as i64);
         self.metrics.active_viewers.set(viewers_all as i64);
         self.metrics.bytes_stored.set(retained as i64);
+        let lent_bytes = self.lent.borrow_mut().sweep(&mut self.pool.borrow_mut()) as i64;
+        let lent_before = self.metrics.lent_bytes.set(lent_bytes);
+        self.setup.lent_bytes.fetch_add(lent_bytes - lent_before, Ordering::Relaxed);
+        self.metrics.pool_idle_bytes.set(self.pool.borrow().idle_bytes() as i64);
         self.books.shard(&self.metrics, self.shard.stats());
         if self.shard.index() == 0 {
             self.books.process(&self.metrics, self.setup.log_lines_dropped.load(Ordering::Relaxed));
