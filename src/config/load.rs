@@ -32,6 +32,7 @@ const RANGES: &[(&str, bool, RangeInclusive<i64>)] = &[
     ("ingest.unpublish_grace_s", true, 1..=600),
     ("ingest.reconnect_grace_s", true, 1..=600),
     ("ingest.takeover_silence_s", false, 1..=60),
+    ("ingest.failback_s", true, 1..=3600),
     ("ingest.streams_max", false, 1..=100_000),
     ("auth.token_expiry_default_s", false, 1..=100 * 365 * 86_400),
     ("auth.token_expiry_max_s", false, 1..=100 * 365 * 86_400),

@@ -57,6 +57,8 @@ pub struct Segmenter {
     first_offset: u32,
     /// The newest complete group of pictures, in the cutting track's ticks.
     gop_ticks: Option<u64>,
+    /// The next key frame is another encoder's: it ends no group of pictures.
+    is_spliced: bool,
     actions: VecDeque<Action>,
     findings: Findings,
 }
@@ -119,6 +121,7 @@ impl Segmenter {
             key: (0, 0),
             first_offset: 0,
             gop_ticks: None,
+            is_spliced: false,
             actions: VecDeque::new(),
             findings: Findings::default(),
         };
@@ -142,6 +145,20 @@ impl Segmenter {
         self.segment_ms_min = frames.segment_min();
         debug_assert!(self.segment_ms_min <= self.cutting_ms_max, "{plan:?}");
         self.gop_ticks = None;
+    }
+
+    /// Another encoder's frames follow, of the same cadences, with a key frame and without a discontinuity. Frames
+    /// that began and did not end are forgotten.
+    pub fn splice(&mut self) {
+        for track in &mut self.tracks {
+            track.pending = None;
+        }
+        self.is_spliced = true;
+    }
+
+    /// True between a first key frame and [`close_all`](Self::close_all).
+    pub fn is_running(&self) -> bool {
+        self.running
     }
 
     /// A frame's first byte is here; its time comes from the timeline. Audio counts as key always.
@@ -269,6 +286,7 @@ impl Segmenter {
         }
         self.running = false;
         self.gop_ticks = None;
+        self.is_spliced = false;
     }
 
     /// The next action, in order.

@@ -170,6 +170,8 @@ struct Track {
     slew_from: u64,
     /// Frames in a row that were far from the anchor.
     strays: u32,
+    /// Before its first frame since a splice: what would overlap is discarded.
+    trims: bool,
     /// The frame of a variable rate whose duration is not known: decode time and composition offset.
     held: Option<(u64, u32)>,
 }
@@ -221,6 +223,10 @@ impl Timeline {
         }
         let ideal = self.ideal_ticks(index, timestamp_ms);
         let first = self.tracks[index].last_ms.is_none();
+        let known = &self.tracks[index];
+        if first && known.trims && ideal + u64::from(known.cadence.frame_ticks() / 2) < known.next {
+            return self.discard();
+        }
         self.newest_ms = self.newest_ms.max(timestamp_ms);
         let track = &mut self.tracks[index];
         track.last_ms = Some(timestamp_ms);
@@ -265,13 +271,7 @@ impl Timeline {
 
     /// After a discontinuity: this timestamp stands where the longest track ended.
     pub fn rebase(&mut self, anchor_ms: i64) {
-        let end_us = |track: &Track| {
-            let timescale = track.cadence.timescale();
-            let ticks = track.held.map_or(track.next, |(decode, _)| decode);
-            i64::try_from(ticks).map_or(i64::MAX, |ticks| timescale.to_us_floor(ticks) + 1)
-        };
-        let end_us = self.tracks.iter().map(end_us).max().unwrap_or(0);
-        self.base_us = end_us.max(TIMELINE_LEAD_MS * 1000);
+        self.base_us = self.longest_us();
         self.anchor_ms = anchor_ms;
         self.newest_ms = anchor_ms;
         for track in &mut self.tracks {
@@ -289,6 +289,29 @@ impl Timeline {
             track.cadence = cadence;
         }
         self.leap_ms = self.longest_leap_ms();
+    }
+
+    /// As [`Timeline::resume`], for another publisher whose frames follow without a discontinuity: its timestamp
+    /// stands at this output time. Of a track that ended later, what is there already is discarded.
+    pub fn splice(&mut self, cadences: &[Cadence], anchor_ms: i64, at_us: i64) {
+        self.resume(cadences, anchor_ms);
+        self.repairs.discontinuities -= 1;
+        self.base_us = at_us;
+        for track in &mut self.tracks {
+            track.trims = true;
+        }
+    }
+
+    /// Output time, microseconds, at which a track ends.
+    pub fn end_us(&self, track: TrackId) -> i64 {
+        let end_us = self.tracks.get(usize::from(track.0)).map_or(0, Track::end_us);
+        end_us.max(TIMELINE_LEAD_MS * 1000)
+    }
+
+    /// Output time, microseconds, at which the longest track ends.
+    pub fn longest_us(&self) -> i64 {
+        let end_us = self.tracks.iter().map(Track::end_us).max().unwrap_or(0);
+        end_us.max(TIMELINE_LEAD_MS * 1000)
     }
 
     /// Output time, microseconds, at which a frame of this unwrapped timestamp is presented.
@@ -356,7 +379,22 @@ enum Judgement {
 
 impl Track {
     fn new(cadence: Cadence, next: u64) -> Self {
-        Self { cadence, next, last_ms: None, error_mean: 0, slew_from: 0, strays: 0, held: None }
+        Self {
+            cadence,
+            next,
+            last_ms: None,
+            error_mean: 0,
+            slew_from: 0,
+            strays: 0,
+            trims: false,
+            held: None,
+        }
+    }
+
+    /// Output time at which a frame that follows without a hole is decoded, microseconds.
+    fn end_us(&self) -> i64 {
+        let ticks = self.held.map_or(self.next, |(decode, _)| decode);
+        i64::try_from(ticks).map_or(i64::MAX, |ticks| self.cadence.timescale().to_us_floor(ticks) + 1)
     }
 
     /// On the grid: where the timestamp is ahead of the next frame's place, frames are missing;

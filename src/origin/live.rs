@@ -3,9 +3,11 @@
 
 mod joins;
 mod output;
+mod take_over;
 
 pub use output::FrameTimes;
 use output::LiveRendition;
+pub use take_over::{Difference, Fit};
 
 use std::collections::VecDeque;
 
@@ -13,7 +15,7 @@ use bytes::BytesMut;
 use joins::Joins;
 
 use super::tracks::{LearntStream, RenditionLayout, rendition_of};
-use crate::codec::{Codec, CodecConfig, Frame, FrameRole, VideoRange};
+use crate::codec::{CodecConfig, Frame, FrameRole};
 use crate::flv::FrameBegin;
 use crate::fmp4::{BufferPool, PartWriter};
 use crate::hls::numbering::{Numbering, SessionNumbers};
@@ -185,7 +187,7 @@ impl Live {
     /// A publisher came back, or goes on with other parameters, whose tracks [`Plan::fits`]: the same
     /// session goes on with a discontinuity. [`Live::close`] was called before.
     pub fn resume(&mut self, stream: &LearntStream, anchor_ms: i64) {
-        self.plan = self.plan.with_cadences(&stream.planned(self.renditions.len() < stream.tracks.len()));
+        self.plan = self.plan.with_cadences(&stream.planned(self.is_muxed()));
         self.timeline.resume(&stream.cadences(), anchor_ms);
         self.segmenter.resume(&self.plan);
         self.wall_clock.step();
@@ -223,10 +225,9 @@ impl Live {
         self.tracks.iter().find(|track| track.kind == kind).map(|track| &track.config)
     }
 
-    /// What its tracks are, in their order: a publisher of anything else cannot go on with the session, whose
-    /// multivariant playlist names them.
-    pub fn formats(&self) -> impl Iterator<Item = (Codec, Option<VideoRange>)> + '_ {
-        self.tracks.iter().map(|track| (track.config.codec(), track.config.video_range()))
+    /// Its tracks share a rendition.
+    pub fn is_muxed(&self) -> bool {
+        self.renditions.len() < self.tracks.len()
     }
 
     /// Repairs of time so far.
@@ -400,12 +401,7 @@ impl Live {
         now: Now,
         pool: &mut BufferPool,
     ) -> Result<(), LiveError> {
-        for index in 0..self.tracks.len() {
-            if let Some(OpenFrame::Writing { .. }) = self.tracks[index].frame.take() {
-                let (writer, lane) = self.writer(TrackId(index as u8));
-                writer.abort_sample(lane);
-            }
-        }
+        self.drop_open_frames();
         self.flush_held(now, pool)?;
         self.segmenter.close_all(discontinuity_follows);
         self.perform(now, pool)?;
@@ -434,6 +430,16 @@ impl Live {
     fn writer(&mut self, id: TrackId) -> (&mut PartWriter, usize) {
         let track = &self.tracks[usize::from(id.0)];
         (&mut self.renditions[usize::from(track.rendition.0)].writer, track.lane)
+    }
+
+    /// Frames of which bytes are missing.
+    fn drop_open_frames(&mut self) {
+        for index in 0..self.tracks.len() {
+            if let Some(OpenFrame::Writing { .. }) = self.tracks[index].frame.take() {
+                let (writer, lane) = self.writer(TrackId(index as u8));
+                writer.abort_sample(lane);
+            }
+        }
     }
 
     /// The frames that variable tracks still hold, with their typical durations.

@@ -5,6 +5,7 @@ pub mod home;
 pub mod ingest;
 pub mod learning;
 pub mod live;
+mod pace;
 pub mod published;
 pub mod resource;
 pub mod tracks;

@@ -126,8 +126,8 @@ pub struct HomeHere {
     pub home: Home,
     /// The shards that follow.
     pub followers: Vec<Follower>,
-    /// The connection that publishes.
-    pub publisher: Option<PublisherHere>,
+    /// The connections that publish: one on air, and one held ready.
+    pub publishers: Vec<PublisherHere>,
     /// What of its counters the metrics have already.
     pub books: StreamBooks,
 }
@@ -141,7 +141,7 @@ pub struct Follower {
     pub is_stale: bool,
 }
 
-/// The publishing connection, as others of its shard may end it.
+/// A publishing connection, as others of its shard may end it.
 pub struct PublisherHere {
     /// Its name at the home.
     pub id: PublisherId,
@@ -182,6 +182,23 @@ impl EndedBy {
     }
 }
 
+impl HomeHere {
+    /// Ends the connections that publish.
+    pub fn end_publishers(&self, by: EndedBy) {
+        self.publishers.iter().for_each(|publisher| publisher.end(by));
+    }
+
+    /// Ends the connection of this publisher.
+    pub fn end_publisher(&self, id: PublisherId, by: EndedBy) {
+        self.publishers.iter().filter(|publisher| publisher.id == id).for_each(|publisher| publisher.end(by));
+    }
+
+    /// This publisher is no more.
+    pub fn forget_publisher(&mut self, id: PublisherId) {
+        self.publishers.retain(|publisher| publisher.id != id);
+    }
+}
+
 impl PublisherHere {
     /// Ends the connection: its task wakes and finds why.
     pub fn end(&self, by: EndedBy) {
@@ -195,7 +212,8 @@ impl Stream {
     /// A stream whose home is this shard.
     pub fn at_home(shard: &Shard, home: Home) -> Self {
         let shared = Shared::new(home.name().clone(), Arc::clone(home.published()), shard.shards_count());
-        let here = HomeHere { home, followers: Vec::new(), publisher: None, books: StreamBooks::default() };
+        let here =
+            HomeHere { home, followers: Vec::new(), publishers: Vec::new(), books: StreamBooks::default() };
         Self::new(shard, Arc::new(shared), Role::Home(Box::new(RefCell::new(here))))
     }
 

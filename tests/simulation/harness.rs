@@ -10,11 +10,11 @@ use rapidrtmp::hls::numbering::StreamRecord;
 use rapidrtmp::hls::{EventBody, StreamEvent, Wishes, path};
 use rapidrtmp::http::Body;
 use rapidrtmp::media::{Now, StreamName, TrackKind};
-use rapidrtmp::origin::home::{Departure, Home, HomeError, HomeSettings, PublisherId};
+use rapidrtmp::origin::home::{Departure, Home, HomeError, HomeSettings, Note, PublisherId};
 use rapidrtmp::origin::live::SessionSettings;
 use rapidrtmp::origin::resource::Resource;
 use rapidrtmp::origin::view::{Answer, View};
-use rapidrtmp::rtmp::MediaFragment;
+use rapidrtmp::rtmp::{MediaFragment, Role};
 use std::collections::BTreeMap;
 
 /// 2026-11-22T12:00:00Z.
@@ -39,6 +39,7 @@ pub fn settings() -> HomeSettings {
         unpublish_grace_us: 10_000_000,
         reconnect_grace_us: 15_000_000,
         takeover_silence_us: 2_000_000,
+        failback_us: 30_000_000,
     }
 }
 
@@ -54,6 +55,8 @@ pub struct Simulation {
     pub frame_to_part_us: Vec<u64>,
     /// When each session could first be played, monotonic microseconds.
     pub playable_at_us: Vec<u64>,
+    /// What was said of pairs of publishers.
+    pub notes: Vec<Note>,
     /// The newest record.
     pub record: Option<StreamRecord>,
     publisher: u64,
@@ -78,6 +81,7 @@ impl Simulation {
             events: Vec::new(),
             frame_to_part_us: Vec::new(),
             playable_at_us: Vec::new(),
+            notes: Vec::new(),
             record: None,
             publisher: 0,
             piece_bytes: 4096,
@@ -94,7 +98,16 @@ impl Simulation {
     pub fn attach_by(&mut self, token: Option<TokenDigest>) -> PublisherId {
         self.publisher += 1;
         let id = PublisherId(self.publisher);
-        self.home.attach(id, token, self.now).expect("attaches");
+        self.home.attach(id, Role::Primary, token, self.now).expect("attaches");
+        self.drain();
+        id
+    }
+
+    /// One of a pair.
+    pub fn attach_as(&mut self, role: Role) -> PublisherId {
+        self.publisher += 1;
+        let id = PublisherId(self.publisher);
+        self.home.attach(id, role, None, self.now).expect("attaches");
         self.drain();
         id
     }
@@ -193,6 +206,7 @@ impl Simulation {
         self.record = output.record.or(self.record.take());
         let waits_us = output.listed_frames_us.iter().map(|received_us| self.now.monotonic_us - received_us);
         self.frame_to_part_us.extend(waits_us);
+        self.notes.extend(output.notes);
         if !output.events.is_empty() {
             let is_playable = |event: &StreamEvent| matches!(event.body, EventBody::Playable { .. });
             if output.events.iter().any(is_playable) {

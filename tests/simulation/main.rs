@@ -15,4 +15,5 @@ mod latency;
 mod learning;
 mod lifecycle;
 mod long_frames;
+mod pairs;
 mod replicas;

@@ -84,7 +84,8 @@ impl Segmenter {
         let Some(started) = rendition.open else { return };
         let elapsed = time.decode - started;
         if key && time.decode > self.key.0 {
-            self.gop_ticks = Some(time.decode - self.key.0);
+            let is_spliced = std::mem::take(&mut self.is_spliced);
+            self.gop_ticks = (!is_spliced).then(|| time.decode - self.key.0);
             self.key = (time.decode, self.shown_after(time));
         }
         // A rendition that is too many cuts behind is let catch up, unless the segment must end.

@@ -14,7 +14,7 @@ use crate::hls::numbering::StreamRecord;
 use crate::limits::STATE_RECORDS_MAX;
 use crate::media::StreamName;
 use crate::metrics::EndedBecause;
-use crate::origin::home::{Home, HomeError, HomeSettings, Output, StreamState};
+use crate::origin::home::{Home, HomeError, HomeSettings, Output, PublisherId, StreamState};
 use crate::origin::live::SessionSettings;
 use crate::shard::fault::{Fault, FaultAt};
 use crate::shard::runtime::message_of;
@@ -56,7 +56,7 @@ impl Service {
     }
 
     /// Runs `act` on a stream's home and passes on what it changed. A panic ends the stream, and a
-    /// failure its publisher.
+    /// failure the publisher that it is of, which is the one on air unless it says otherwise.
     ///
     /// Returns what `act` returned, or the text of its failure.
     pub fn at_home<R>(
@@ -80,12 +80,14 @@ impl Service {
         });
         // Who is to be told was told when the stream was abandoned.
         let result = acted.ok_or(HomeFailure::Panicked)?;
-        if let Err(failure) = &result
-            && let Some(publisher) = &here.borrow().publisher
-        {
-            tracing::warn!(stream = %stream.shared.name, "publisher ended: {failure}");
-            self.metrics.rtmp_errors.of(failure.because()).inc();
-            publisher.end(EndedBy::Failure);
+        if let Err(failure) = &result {
+            let here = here.borrow();
+            let on_air = || here.home.present().next().map(|present| present.id);
+            if let Some(id) = failure.publisher().or_else(on_air) {
+                tracing::warn!(stream = %stream.shared.name, "publisher ended: {failure}");
+                self.metrics.rtmp_errors.of(failure.because()).inc();
+                here.end_publisher(id, EndedBy::Failure);
+            }
         }
         result
     }
@@ -137,6 +139,9 @@ impl Service {
         for wake in output.wakes {
             self.land(stream, wake, published_us);
         }
+        for note in output.notes {
+            self.note(&stream.shared.name, note);
+        }
         if let Some(record) = output.record {
             self.save(stream.shared.name.as_str(), record);
         }
@@ -186,11 +191,11 @@ impl Service {
     /// a new epoch above its numbers.
     pub(super) fn abandon(&self, stream: &Rc<Stream>) {
         stream.is_abandoned.set(true);
-        if let Some(here) = stream.home()
-            && let Some(publisher) = &here.borrow().publisher
-        {
-            self.metrics.rtmp_errors.of(HomeFailure::Panicked.because()).inc();
-            publisher.end(EndedBy::Failure);
+        if let Some(here) = stream.home() {
+            let here = here.borrow();
+            let errors = self.metrics.rtmp_errors.of(HomeFailure::Panicked.because());
+            errors.inc_by(here.publishers.len() as u64);
+            here.end_publishers(EndedBy::Failure);
         }
         self.remove_home(stream);
         self.interrupt(stream.shared.name.as_str());
@@ -228,9 +233,7 @@ impl Service {
             if here.home.state() == StreamState::Ended {
                 return Ok(false);
             }
-            if let Some(publisher) = &here.publisher {
-                publisher.end(EndedBy::Stop);
-            }
+            here.end_publishers(EndedBy::Stop);
             here.home.stop(now, pool);
             // Whoever asks next, on any shard, is to know.
             stream.shared.set_status(crate::shard::status::of(here));
@@ -257,9 +260,7 @@ impl Service {
         for stream in self.streams.all_here() {
             // Failures are logged where they happen, and the drain goes on.
             let _ = self.at_home(&stream, |here, pool| {
-                if let Some(publisher) = &here.publisher {
-                    publisher.end(EndedBy::Drain);
-                }
+                here.end_publishers(EndedBy::Drain);
                 here.home.stop(now, pool);
                 Ok(())
             });
@@ -276,6 +277,9 @@ pub enum HomeFailure {
     /// The core failed.
     #[error(transparent)]
     Home(#[from] HomeError),
+    /// The core cannot take what this publisher sends.
+    #[error("{1}")]
+    Publisher(PublisherId, HomeError),
     /// The core panicked.
     #[error("the stream's core panicked")]
     Panicked,
@@ -285,9 +289,20 @@ impl HomeFailure {
     /// As the metrics have it.
     pub fn because(&self) -> EndedBecause {
         match self {
-            Self::Home(HomeError::RetainedBytes { .. } | HomeError::Turns(_)) => EndedBecause::Bound,
+            Self::Home(error) | Self::Publisher(_, error) => match error {
+                HomeError::RetainedBytes { .. } | HomeError::Turns(_) => EndedBecause::Bound,
+                _ => EndedBecause::Protocol,
+            },
             Self::Panicked => EndedBecause::Panic,
-            Self::Home(_) | Self::NotHere => EndedBecause::Protocol,
+            Self::NotHere => EndedBecause::Protocol,
+        }
+    }
+
+    /// Whose it is, if it is only one's.
+    fn publisher(&self) -> Option<PublisherId> {
+        match self {
+            Self::Publisher(id, _) => Some(*id),
+            _ => None,
         }
     }
 }
@@ -310,5 +325,6 @@ fn home_settings(config: &Config) -> HomeSettings {
         unpublish_grace_us: seconds(config.ingest.unpublish_grace_s),
         reconnect_grace_us: seconds(config.ingest.reconnect_grace_s),
         takeover_silence_us: seconds(config.ingest.takeover_silence_s),
+        failback_us: seconds(config.ingest.failback_s),
     }
 }
