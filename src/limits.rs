@@ -307,6 +307,14 @@ pub const MULTIVARIANT_MAX_AGE_S: u32 = 1;
 pub const LEARNING_BYTES_MAX: usize = 60 * 1024 * 1024;
 /// How long the first video frames are awaited to tell their grid, microseconds: nine frames at 10 frames a second.
 pub const LEARNING_CADENCE_US_MAX: u64 = 1_000_000;
+/// How far a publisher's media may be behind its own clock before the other one of its pair is to take over, parts:
+/// less than the hold-back of three, so that players have not run dry.
+pub const BEHIND_PARTS_MAX: u32 = 2;
+/// and for how long, microseconds.
+pub const BEHIND_US_MAX: u64 = 1_000_000;
+/// How long a session waits for the key frame of the one that is to take over, microseconds: the longest group of
+/// pictures that a session is planned for.
+pub const TAKE_OVER_US_MAX: u64 = GOP_LEARNING_MS_MAX as u64 * 1000;
 /// How often one frame may ask for a hole to be filled before it.
 pub const FILL_ROUNDS_MAX: usize = 4;
 /// Milliseconds of sound kept while the first picture is awaited.
@@ -433,6 +441,9 @@ pub const DATE_SLEW_US_MAX: i64 = 5000;
 /// How far a date may be off before it is moved at all, microseconds: a frame or two, which nobody sees,
 /// and what a connection's first burst of frames is commonly late by.
 pub const DATE_TOLERANCE_US: i64 = 50_000;
+/// How early dates may be for the sake of take-overs without a discontinuity, microseconds: the next one that
+/// would lose more gets one, where dates may step. Pages that tell a latency by dates tell as much too much.
+pub const DATE_LAG_US_MAX: i64 = 10_000_000;
 /// How far a date may lie ahead of the clock when its segment opens, microseconds. It is listed with its
 /// first part, so a wish for parts of 100 ms, the least, still has nobody read a date to come.
 pub const DATE_AHEAD_US_MAX: i64 = 75_000;

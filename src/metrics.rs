@@ -140,6 +140,15 @@ labels! {
         /// Frames stood still and then came at once.
         UplinkBurst = "uplink_burst",
     }
+    /// Why one publisher of a stream took over from the other.
+    TakenOverBecause "reason" {
+        /// The other one left.
+        Left = "left",
+        /// The other one's media fell behind.
+        Behind = "behind",
+        /// It is the primary, and was steady again.
+        Returned = "returned",
+    }
     /// First digit of a response's status.
     StatusClass "status" {
         /// 200 and on.
@@ -259,7 +268,9 @@ metrics! {
     tls_failures: Counter = "TLS handshakes that failed or were given up";
     http_errors: Labelled<EndedBecause> = "HTTP connections ended by an error";
     refused: Labelled<RefusedBecause> = "Connections, publishers and viewers refused";
-    active_publishers: Gauge = "Publishers now";
+    active_publishers: Gauge = "Publishers now, those held ready included";
+    standby_publishers: Gauge = "Publishers now that are held ready";
+    takeovers: Labelled<TakenOverBecause> = "Take-overs by the other publisher of a stream";
     active_streams: Gauge = "Streams live or waiting for their publisher";
     streams_started: Counter = "Sessions started";
     streams_stopped: Counter = "Sessions ended";

@@ -132,10 +132,12 @@ pub struct StreamSummary {
 pub struct StreamDetails {
     /// When its session started, Unix milliseconds.
     pub started_at_unix_ms: Option<u64>,
-    /// The publisher's address, without its port.
+    /// The address of the publisher on air, without its port.
     pub publisher_address: Option<String>,
-    /// What the encoder calls itself.
+    /// What its encoder calls itself.
     pub encoder: Option<String>,
+    /// Who publishes: the one on air, and one that is held ready.
+    pub publishers: Vec<PublisherDetails>,
     /// RFC 6381 string.
     pub video_codec: Option<String>,
     /// RFC 6381 string.
@@ -208,6 +210,25 @@ impl From<&Found> for FindingDetails {
             advice: found.advice(),
         }
     }
+}
+
+/// A publisher of a stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PublisherDetails {
+    /// `primary` or `backup`.
+    pub role: &'static str,
+    /// What it sends is played, or will be from its next key frame on.
+    pub on_air: bool,
+    /// Its address, without the port.
+    pub address: String,
+    /// What it calls itself.
+    pub encoder: Option<String>,
+    /// Received in the last second, bits a second.
+    pub bitrate_bits: u64,
+    /// Held ready, and known: it would take over `hitless`, with a `discontinuity`, or begin a `new session`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub takes_over: Option<&'static str>,
 }
 
 /// A track of Enhanced RTMP that is received, counted, and not played.

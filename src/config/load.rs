@@ -32,6 +32,7 @@ const RANGES: &[(&str, bool, RangeInclusive<i64>)] = &[
     ("ingest.unpublish_grace_s", true, 1..=600),
     ("ingest.reconnect_grace_s", true, 1..=600),
     ("ingest.takeover_silence_s", false, 1..=60),
+    ("ingest.failback_s", true, 1..=3600),
     ("ingest.streams_max", false, 1..=100_000),
     ("ingest.record_bytes_max", false, 64 * 1024..=1 << 50),
     ("ingest.record_total_bytes_max", false, 64 * 1024..=1 << 50),

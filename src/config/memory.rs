@@ -62,7 +62,8 @@ impl Config {
         let stream = 2 * retained
             + records
             + RENDITIONS * OPEN_PART_BYTES_MAX as u64
-            + LEARNING_BUFFERS_BYTES_MAX as u64;
+            // Of the one on air and the one held ready.
+            + 2 * LEARNING_BUFFERS_BYTES_MAX as u64;
         let stream_on_shard = RENDITIONS * PLAYLIST_FORMS_MAX as u64 * playlist + records;
         let shard = (SHARD_BYTES_MAX + PART_POOL_IDLE_BYTES_MAX) as u64;
         let streams = u64::from(self.ingest.streams_max);

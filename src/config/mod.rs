@@ -156,6 +156,9 @@ pub struct Ingest {
     pub reconnect_grace_s: u32,
     /// Seconds of silence after which a second publisher with a valid token takes over.
     pub takeover_silence_s: u32,
+    /// Seconds that a primary must have been steady to go on air again in the place of its backup; 0: it never does
+    /// by itself.
+    pub failback_s: u32,
     /// Streams live at once.
     pub streams_max: u32,
     /// Directory that ingests are recorded to; empty: none is.
@@ -426,6 +429,7 @@ impl Default for Ingest {
             unpublish_grace_s: 10,
             reconnect_grace_s: 15,
             takeover_silence_s: 2,
+            failback_s: 30,
             streams_max: 100,
             record_dir: String::new(),
             record_streams: Vec::new(),

@@ -60,6 +60,8 @@ pub struct Segmenter {
     expected_offset_ms: Option<u32>,
     /// The newest complete group of pictures, in the cutting track's ticks.
     gop_ticks: Option<u64>,
+    /// The next key frame is another encoder's: it ends no group of pictures.
+    is_spliced: bool,
     actions: VecDeque<Action>,
     findings: Findings,
 }
@@ -123,6 +125,7 @@ impl Segmenter {
             first_offset: 0,
             expected_offset_ms: None,
             gop_ticks: None,
+            is_spliced: false,
             actions: VecDeque::new(),
             findings: Findings::default(),
         };
@@ -152,6 +155,20 @@ impl Segmenter {
     /// time.
     pub fn expect_key_offset_ms(&mut self, offset_ms: u32) {
         self.expected_offset_ms = Some(offset_ms);
+    }
+
+    /// Another encoder's frames follow, of the same cadences, with a key frame and without a discontinuity. Frames
+    /// that began and did not end are forgotten.
+    pub fn splice(&mut self) {
+        for track in &mut self.tracks {
+            track.pending = None;
+        }
+        self.is_spliced = true;
+    }
+
+    /// True between a first key frame and [`close_all`](Self::close_all).
+    pub fn is_running(&self) -> bool {
+        self.running
     }
 
     /// A frame's first byte is here; its time comes from the timeline. Audio counts as key always.
@@ -279,6 +296,7 @@ impl Segmenter {
         }
         self.running = false;
         self.gop_ticks = None;
+        self.is_spliced = false;
     }
 
     /// The next action, in order.

@@ -87,7 +87,7 @@ impl Replayer {
             };
             match &entry {
                 Entry::Begin(beginning) => self.summary.begin(&beginning.stream, &beginning.server),
-                Entry::Attach(_) => self.summary.publishers += 1,
+                Entry::Attach(..) => self.summary.publishers += 1,
                 _ => {}
             }
             // As the server does, which ends the stream then.

@@ -1,12 +1,14 @@
 //! What every protocol of the server speaks about: names, time, tracks, shared bytes.
 
 mod cadence;
+mod least_delay;
 mod name;
 mod time;
 mod timeline;
 mod wall_clock;
 
 pub use cadence::{Cadence, FrameRate};
+pub use least_delay::LeastDelay;
 pub use name::{NameError, StreamName};
 pub use time::{Now, Timescale, civil_date};
 pub use timeline::{FrameStamp, FrameTime, Placed, Repairs, Timeline, Unwrap};

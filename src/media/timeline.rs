@@ -178,6 +178,8 @@ struct Track {
     too_many_from_ms: i64,
     /// See [`Timeline::has_lost_a_rate`].
     has_lost_its_rate: bool,
+    /// Before its first frame since a splice: what would overlap is discarded.
+    trims: bool,
     /// The frame of a variable rate whose duration is not known: decode time and composition offset.
     held: Option<(u64, u32)>,
 }
@@ -232,6 +234,10 @@ impl Timeline {
         }
         let ideal = self.ideal_ticks(index, timestamp_ms);
         let first = self.tracks[index].last_ms.is_none();
+        let known = &self.tracks[index];
+        if first && known.trims && ideal + u64::from(known.cadence.frame_ticks() / 2) < known.next {
+            return self.discard();
+        }
         self.newest_ms = self.newest_ms.max(timestamp_ms);
         let track = &mut self.tracks[index];
         track.last_ms = Some(timestamp_ms);
@@ -282,12 +288,7 @@ impl Timeline {
 
     /// After a discontinuity: this timestamp stands where the longest track ended.
     pub fn rebase(&mut self, anchor_ms: i64) {
-        let end_us = |track: &Track| {
-            let timescale = track.cadence.timescale();
-            i64::try_from(track.newest_decode()).map_or(i64::MAX, |ticks| timescale.to_us_floor(ticks) + 1)
-        };
-        let end_us = self.tracks.iter().map(end_us).max().unwrap_or(0);
-        self.base_us = end_us.max(TIMELINE_LEAD_MS * 1000);
+        self.base_us = self.longest_us();
         self.anchor_ms = anchor_ms;
         self.newest_ms = anchor_ms;
         for track in &mut self.tracks {
@@ -311,6 +312,29 @@ impl Timeline {
     /// than was learnt.
     pub fn has_lost_a_rate(&self) -> bool {
         self.tracks.iter().any(|track| track.has_lost_its_rate)
+    }
+
+    /// As [`Timeline::resume`], for another publisher whose frames follow without a discontinuity: its timestamp
+    /// stands at this output time. Of a track that ended later, what is there already is discarded.
+    pub fn splice(&mut self, cadences: &[Cadence], anchor_ms: i64, at_us: i64) {
+        self.resume(cadences, anchor_ms);
+        self.repairs.discontinuities -= 1;
+        self.base_us = at_us;
+        for track in &mut self.tracks {
+            track.trims = true;
+        }
+    }
+
+    /// Output time, microseconds, at which a track ends.
+    pub fn end_us(&self, track: TrackId) -> i64 {
+        let end_us = self.tracks.get(usize::from(track.0)).map_or(0, Track::end_us);
+        end_us.max(TIMELINE_LEAD_MS * 1000)
+    }
+
+    /// Output time, microseconds, at which the longest track ends.
+    pub fn longest_us(&self) -> i64 {
+        let end_us = self.tracks.iter().map(Track::end_us).max().unwrap_or(0);
+        end_us.max(TIMELINE_LEAD_MS * 1000)
     }
 
     /// Output time, microseconds, at which a frame of this unwrapped timestamp is presented.
@@ -389,6 +413,7 @@ impl Track {
             too_many: 0,
             too_many_from_ms: 0,
             has_lost_its_rate: false,
+            trims: false,
             held: None,
         }
     }
@@ -405,6 +430,12 @@ impl Track {
     /// Decode time that the next frame has at least.
     fn newest_decode(&self) -> u64 {
         self.held.map_or(self.next, |(decode, _)| decode)
+    }
+
+    /// Output time at which a frame that follows without a hole is decoded, microseconds.
+    fn end_us(&self) -> i64 {
+        let end = i64::try_from(self.newest_decode());
+        end.map_or(i64::MAX, |ticks| self.cadence.timescale().to_us_floor(ticks) + 1)
     }
 
     /// On the grid: where the timestamp is ahead of the next frame's place, frames are missing;

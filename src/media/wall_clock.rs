@@ -3,8 +3,14 @@
 //! The least of (arrival - media time) over some seconds is the frame that waited least on its way.
 //! The date follows that estimate slowly, so that dates and durations agree to a few milliseconds. Nor does it follow
 //! a step of the host's clock: between discontinuities it runs on the one that does not step.
+//!
+//! Where another encoder goes on without a discontinuity ([`WallClock::splice`]), media time has lost what
+//! lies between the two, up to a group of pictures, for decode times are contiguous. The dates must not step
+//! there, and slewed by 500 ppm they would take an hour for a gap of 2 s, in each segment of which Shaka Player
+//! starts its decoder anew. So they go on with media time and stay early by the gap, until a discontinuity lets
+//! them step.
 
-use super::Now;
+use super::{LeastDelay, Now};
 use crate::limits::{
     DATE_AHEAD_US_MAX, DATE_BACK_US_MAX, DATE_SLEW_PPM_MAX, DATE_SLEW_US_MAX, DATE_TOLERANCE_US,
     WALL_CLOCK_BUCKETS,
@@ -13,10 +19,12 @@ use crate::limits::{
 /// The estimate, and the date that follows it.
 #[derive(Debug, Clone, Default)]
 pub struct WallClock {
-    /// Least (arrival - media time) of each of the last seconds, microseconds.
-    buckets: [Option<i64>; WALL_CLOCK_BUCKETS],
-    /// The second of the monotonic clock that `buckets` was last written in.
-    second: u64,
+    /// Of arrivals against media time, as if none of it were lost.
+    least: LeastDelay,
+    /// Media time lost at splices, as far as it is known, microseconds.
+    lag_us: i64,
+    /// A splice is younger than a window: how much it lost is not known yet.
+    is_spliced: bool,
     /// Unix time of media time 0 as it is told, microseconds.
     told_us: Option<i64>,
     /// Media time of the last segment's start.
@@ -41,25 +49,29 @@ impl WallClock {
     /// The first byte of a frame is here. `media_us` is when it would be presented if it began a
     /// segment, so that no date told of one lies in the future.
     pub fn handle_arrival(&mut self, media_us: i64, now: Now) {
-        let second = now.monotonic_us / 1_000_000;
-        for passed in (self.second + 1..=second).take(WALL_CLOCK_BUCKETS) {
-            self.buckets[(passed % WALL_CLOCK_BUCKETS as u64) as usize] = None;
-        }
-        if second.saturating_sub(self.second) >= WALL_CLOCK_BUCKETS as u64 {
-            self.buckets = [None; WALL_CLOCK_BUCKETS];
-        }
-        self.second = second.max(self.second);
         if self.since_us.is_none() {
             self.unix_offset_us = self.unix_offset_us.max(Some(unix_offset_us(now)));
         }
         let found = self.unix_us(now).saturating_sub(media_us);
-        let bucket = &mut self.buckets[(self.second % WALL_CLOCK_BUCKETS as u64) as usize];
-        *bucket = Some(bucket.map_or(found, |least| least.min(found)));
+        self.least.note(found.saturating_sub(self.lag_us), now);
 
         let since = *self.since_us.get_or_insert(now.monotonic_us);
         let window_us = WALL_CLOCK_BUCKETS as u64 * 1_000_000;
         if self.origin.is_none() && now.monotonic_us.saturating_sub(since) >= window_us {
-            self.origin = self.estimate_us().map(|estimate| (now.monotonic_us, estimate));
+            if std::mem::take(&mut self.is_spliced) {
+                self.settle();
+            }
+            self.origin = self.least.us().map(|estimate| (now.monotonic_us, estimate));
+        }
+    }
+
+    /// The first whole window after a splice tells how much was lost.
+    fn settle(&mut self) {
+        if let (Some(told), Some(estimate)) = (self.told_us, self.least.us())
+            && estimate > told
+        {
+            self.lag_us += estimate - told;
+            self.least.shift(told - estimate);
         }
     }
 
@@ -70,12 +82,13 @@ impl WallClock {
     /// suddenly come so much sooner that it would be, it moves back by at most [`DATE_BACK_US_MAX`] a segment.
     pub fn segment_date(&mut self, media_us: i64, now: Now) -> u64 {
         let latest = self.unix_us(now).saturating_sub(media_us);
-        let estimate = self.estimate_us().unwrap_or(latest);
+        let estimate = self.least.us().unwrap_or(latest);
         let latest = latest.saturating_add(DATE_AHEAD_US_MAX);
         let told = match self.told_us {
             None => estimate.min(latest),
             // Output media time goes on over a discontinuity, so not going back is not lowering this.
             Some(told) if self.may_step => estimate.min(latest).max(told),
+            Some(told) if self.is_spliced => told,
             // Shaka Player starts its decoder anew where a date and the durations before it differ by a
             // millisecond, and then shows nothing until the next key frame: an error that nobody sees is
             // better kept than mended.
@@ -112,8 +125,27 @@ impl WallClock {
 
     /// A discontinuity: the arrivals from here on decide anew.
     pub fn step(&mut self) {
-        self.buckets = [None; WALL_CLOCK_BUCKETS];
+        self.begin_anew();
         self.may_step = true;
+        self.is_spliced = false;
+        self.lag_us = 0;
+    }
+
+    /// Another encoder's frames follow without a discontinuity: dates go on with media time.
+    pub fn splice(&mut self) {
+        self.begin_anew();
+        self.is_spliced = true;
+    }
+
+    /// How far the date of this media time lies ahead of the clock, microseconds; negative when it is past, as it is
+    /// by what was lost. 0 before the first date.
+    pub fn ahead_us(&self, media_us: i64, now: Now) -> i64 {
+        let now_us = self.unix_us(now);
+        self.told_us.map_or(0, |told| told.saturating_add(media_us).saturating_sub(now_us))
+    }
+
+    fn begin_anew(&mut self) {
+        self.least.forget();
         self.origin = None;
         self.since_us = None;
     }
@@ -123,8 +155,8 @@ impl WallClock {
     pub fn drift_ppm(&self) -> Option<i32> {
         let (origin_us, origin_estimate) = self.origin?;
         let elapsed_us =
-            (self.second * 1_000_000).checked_sub(origin_us).filter(|&us| us >= DRIFT_BASE_US)?;
-        let moved = i128::from(origin_estimate - self.estimate_us()?);
+            (self.least.second() * 1_000_000).checked_sub(origin_us).filter(|&us| us >= DRIFT_BASE_US)?;
+        let moved = i128::from(origin_estimate - self.least.us()?);
         i32::try_from(moved * 1_000_000 / i128::from(elapsed_us)).ok()
     }
 
@@ -132,10 +164,6 @@ impl WallClock {
     fn unix_us(&self, now: Now) -> i64 {
         let offset_us = self.unix_offset_us.unwrap_or_else(|| unix_offset_us(now));
         i64::try_from(now.monotonic_us).unwrap_or(i64::MAX).saturating_add(offset_us)
-    }
-
-    fn estimate_us(&self) -> Option<i64> {
-        self.buckets.iter().flatten().min().copied()
     }
 }
 
@@ -261,7 +289,8 @@ mod tests {
         clock.handle_arrival(0, at(0));
         assert_eq!(clock.segment_date(0, at(0)), UNIX_US / 1000);
         clock.handle_arrival(2_000_000, at(7_000_000));
-        clock.buckets = clock.buckets.map(|bucket| bucket.map(|_| (UNIX_US + 5_000_000) as i64));
+        clock.least.forget();
+        clock.handle_arrival(2_000_000, at(7_000_000));
         assert_eq!(clock.segment_date(2_000_000, at(7_000_000)), UNIX_US / 1000 + 2001);
         clock.step();
         clock.handle_arrival(4_000_000, at(12_000_000));
@@ -269,6 +298,37 @@ mod tests {
         clock.step();
         clock.handle_arrival(6_000_000, at(12_100_000));
         assert_eq!(clock.segment_date(6_000_000, at(15_000_000)), UNIX_US / 1000 + 14_000);
+    }
+
+    /// Two encoders whose frames come with other delays; 1.4 s are lost between them.
+    #[test]
+    fn after_a_splice_dates_go_on_with_media_time_until_a_discontinuity() {
+        let mut clock = WallClock::default();
+        let jitter = |n: i64| n * 7919 % 40_000;
+        let mut dates = run(&mut clock, 60, 0, jitter);
+        let (last_us, last_date, _) = *dates.last().unwrap();
+        let told = last_date as i64 - last_us / 1000;
+        clock.splice();
+        for n in 0..120 * 30 {
+            let media_us = last_us + 2_000_000 + n * 1_000_000 / 30;
+            let now = at(media_us - 1_000_000 + 1_400_000 + 30_000 + jitter(n));
+            clock.handle_arrival(media_us, now);
+            if n % 60 == 0 {
+                dates.push((media_us, clock.segment_date(media_us, now), now.unix_us / 1000));
+            }
+        }
+        for (media_us, date, _) in &dates {
+            assert_eq!(*date as i64 - media_us / 1000, told, "at {media_us}");
+        }
+        let (end_us, ..) = *dates.last().unwrap();
+        let now = at(end_us + 2_000_000 + 430_000);
+        assert_eq!(
+            clock.ahead_us(end_us + 2_000_000, now),
+            told * 1000 + end_us + 2_000_000 - now.unix_us as i64
+        );
+        clock.step();
+        clock.handle_arrival(end_us + 2_000_000, now);
+        assert_eq!(clock.segment_date(end_us + 2_000_000, now), now.unix_us / 1000);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A stream at its home shard: who publishes it, which session it is in, what its viewers are told.
 //! Only the home creates, arbitrates, numbers and ends a stream.
 
+mod pair;
 mod session;
 mod turns;
 
@@ -10,11 +11,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use super::findings::StreamFindings;
 use super::ingest::{FramesReceived, Ingest, IngestError, Step};
-use super::learning::LearningSettings;
-use super::live::{FrameTimes, Live, LiveError, SessionSettings};
+use super::live::{Fit, FrameTimes, Live, LiveError, SessionSettings};
 use super::published::Published;
 use super::recording::{Entry, Recorder};
 use super::view::{View, Wake};
@@ -28,9 +29,10 @@ use crate::hls::{PlanError, Wishes};
 use crate::limits::{RECLAIM_DELAY_MS, TIMESTAMP_LEAP_MS_MAX};
 use crate::media::{Now, StreamName, TrackKind};
 use crate::metrics::Finding;
-use crate::rtmp::{MediaFragment, StreamMetadata};
+use crate::rtmp::{MediaFragment, Role, StreamMetadata};
 use turns::Turns;
 
+pub use pair::{Because, Note, Present};
 pub use turns::TurnsError;
 
 /// Settings of a stream. A session that runs keeps what it was planned with.
@@ -49,6 +51,8 @@ pub struct HomeSettings {
     pub reconnect_grace_us: u64,
     /// How long its publisher must have been silent for another to take its place, microseconds.
     pub takeover_silence_us: u64,
+    /// How long a primary that came back must have been steady to go on air again, microseconds; 0 for never.
+    pub failback_us: u64,
 }
 
 /// Names a publisher within its stream's home.
@@ -147,6 +151,8 @@ pub struct Output {
     pub recorded: Vec<u8>,
     /// Media out of retention that viewers still hold.
     pub lent: Vec<Bytes>,
+    /// For the log and the metrics.
+    pub notes: SmallVec<[Note; 2]>,
 }
 
 /// One stream at its home.
@@ -157,7 +163,10 @@ pub struct Home {
     numbering: Numbering,
     view: View,
     live: Option<Live>,
+    /// The one on air, or that will be with its next key frame.
     publisher: Option<Publisher>,
+    /// The one that is held ready: there is another one on air, of the other role.
+    standby: Option<Publisher>,
     /// The session waits for its publisher until then, monotonic microseconds.
     grace_until_us: Option<u64>,
     /// Ended sessions and when they are forgotten, by [`Home::clock_unix_ms`].
@@ -178,11 +187,14 @@ pub struct Home {
 #[derive(Debug)]
 struct Publisher {
     id: PublisherId,
+    role: Role,
     /// What it showed; `None` where nobody is asked for a token.
     token: Option<TokenDigest>,
     ingest: Ingest,
     last_media_us: u64,
     turns: Turns,
+    /// Held ready: how it fits the session, as was said last.
+    fit: Option<Fit>,
 }
 
 impl Home {
@@ -201,6 +213,7 @@ impl Home {
             view: View::new(),
             live: None,
             publisher: None,
+            standby: None,
             grace_until_us: None,
             retiring: VecDeque::new(),
             retired: VecDeque::new(),
@@ -235,11 +248,10 @@ impl Home {
         self.settings = settings;
     }
 
-    /// Frames received from this publisher and those before it.
+    /// Frames received from those that publish and those before them.
     pub fn frames_received(&self) -> FramesReceived {
-        let now =
-            self.publisher.as_ref().map_or(FramesReceived::default(), |publisher| publisher.ingest.frames());
-        self.frames_before + now
+        let present = self.publisher.iter().chain(&self.standby);
+        present.fold(self.frames_before, |sum, publisher| sum + publisher.ingest.frames())
     }
 
     /// What its operator should know of its publishers, since this home was made.
@@ -313,9 +325,9 @@ impl Home {
         self.numbering.record()
     }
 
-    /// May one that has waited since `since_us` publish?
-    pub fn challenge(&self, since_us: u64, now: Now) -> Challenge {
-        match &self.publisher {
+    /// May one that has waited since `since_us` publish in this role? The other role is no hindrance.
+    pub fn challenge(&self, role: Role, since_us: u64, now: Now) -> Challenge {
+        match self.of_role(role) {
             None => Challenge::Free,
             Some(publisher) if publisher.last_media_us > since_us => Challenge::Busy,
             Some(publisher)
@@ -333,37 +345,42 @@ impl Home {
         self.live.is_some() && self.numbering.token() == Some(token)
     }
 
-    /// A publisher begins. [`Home::challenge`] allowed it, and its token.
+    /// A publisher begins. [`Home::challenge`] allowed it, and its token. Where one of the other role is on air, it
+    /// is held ready.
     ///
     /// # Errors
     /// [`HomeError::Window`].
-    pub fn attach(&mut self, id: PublisherId, token: Option<TokenDigest>, now: Now) -> Result<(), HomeError> {
-        debug_assert!(self.publisher.is_none());
-        self.note(Some(now), Entry::Attach(id));
+    pub fn attach(
+        &mut self,
+        id: PublisherId,
+        role: Role,
+        token: Option<TokenDigest>,
+        now: Now,
+    ) -> Result<(), HomeError> {
+        debug_assert!(self.of_role(role).is_none());
+        self.note(Some(now), Entry::Attach(id, role));
+        if self.publisher.is_some() {
+            let mut standby = Publisher::new(id, role, token, &self.settings, true, now);
+            standby.ingest.stand_by();
+            self.standby = Some(standby);
+            return Ok(());
+        }
         if self.live.is_none() && self.view.window().current().is_some() {
             // Who comes now must not be sent into the session that has ended.
             self.emit(EventBody::Announce, now)?;
         }
         self.grace_until_us = None;
-        let gop_ms = self.settings.wishes.segment_ms.max(self.settings.gop_ms.unwrap_or(0));
-        self.findings.publisher_begins(gop_ms, self.live.is_some(), now);
-        let settings = LearningSettings {
-            gop_ms: self.settings.gop_ms,
-            segment_target_ms: self.settings.wishes.segment_ms,
-        };
-        self.publisher = Some(Publisher {
-            id,
-            token,
-            ingest: Ingest::new(settings, self.live.is_some()),
-            last_media_us: now.monotonic_us,
-            turns: Turns::default(),
-        });
+        self.watch_publisher(self.live.is_some(), now);
+        self.publisher = Some(Publisher::new(id, role, token, &self.settings, self.live.is_some(), now));
         Ok(())
     }
 
     /// onMetaData.
     pub fn metadata(&mut self, id: PublisherId, metadata: &StreamMetadata) {
         self.note(None, Entry::Metadata(id, Cow::Borrowed(metadata)));
+        if let Some(standby) = self.standby.as_mut().filter(|standby| standby.id == id) {
+            standby.ingest.metadata(metadata);
+        }
         if let Some(publisher) = self.publisher.as_mut().filter(|publisher| publisher.id == id) {
             publisher.ingest.metadata(metadata);
             self.findings.declare(metadata);
@@ -382,6 +399,10 @@ impl Home {
         pool: &mut BufferPool,
     ) -> Result<(), HomeError> {
         self.note(Some(now), Entry::Media(id, *fragment));
+        if self.standby.as_ref().is_some_and(|standby| standby.id == id) {
+            return self.standby_media(fragment, now, pool);
+        }
+        let tolerance_us = self.tolerance_us();
         let Some(publisher) = self.publisher.as_mut().filter(|publisher| publisher.id == id) else {
             return Ok(());
         };
@@ -391,6 +412,7 @@ impl Home {
         let leaps_before = leaps(self.live.as_ref());
         let findings = &mut self.findings;
         let step = publisher.ingest.media(fragment, self.live.as_mut(), findings, now, pool)?;
+        publisher.ingest.note_pace(tolerance_us, now);
         let leaps_count = leaps(self.live.as_ref()) - leaps_before;
         findings.note(Finding::Discontinuity, leaps_count, now);
         // A gap that has really lasted so long is no fault of the timestamps.
@@ -426,25 +448,28 @@ impl Home {
         self.note(Some(now), Entry::Aborted(id, kind));
         if let Some(publisher) = self.publisher.as_mut().filter(|publisher| publisher.id == id) {
             publisher.ingest.media_aborted(kind, self.live.as_mut(), now, pool)?;
+        } else if let Some(standby) = self.standby.as_mut().filter(|standby| standby.id == id) {
+            standby.ingest.media_aborted(kind, None, now, pool)?;
         }
         self.drain_live(now)
     }
 
-    /// The publisher is gone: its session closes what is open and waits. Nothing happens when `id` no
-    /// longer publishes.
+    /// The publisher is gone: the one that was held ready takes over, or its session closes what is open and waits.
+    /// Nothing happens when `id` no longer publishes, and nobody notices when it was held ready.
     pub fn detach(&mut self, id: PublisherId, departure: Departure, now: Now, pool: &mut BufferPool) {
         self.note(Some(now), Entry::Detach(id, departure));
+        if let Some(standby) = self.standby.take_if(|standby| standby.id == id) {
+            self.frames_before = self.frames_before + standby.ingest.frames();
+            return;
+        }
         if self.publisher.as_ref().is_none_or(|publisher| publisher.id != id) {
             return;
         }
         self.publisher_gone(now);
-        if self.live.is_none() {
+        if self.promote(departure, now, pool) || self.live.is_none() {
             return;
         }
-        let grace_us = match departure {
-            Departure::Unpublished => self.settings.unpublish_grace_us,
-            Departure::Lost => self.settings.reconnect_grace_us,
-        };
+        let grace_us = self.grace_us(departure);
         let closed = self.close_live(grace_us > 0, now, pool);
         if grace_us == 0 || closed.is_err() {
             self.end_session(now, pool);
@@ -453,10 +478,13 @@ impl Home {
         }
     }
 
-    /// Ends the stream at once, publisher or not.
+    /// Ends the stream at once, whoever publishes it.
     pub fn stop(&mut self, now: Now, pool: &mut BufferPool) {
         self.note(Some(now), Entry::Stop);
         self.publisher_gone(now);
+        if let Some(standby) = self.standby.take() {
+            self.frames_before = self.frames_before + standby.ingest.frames();
+        }
         if self.live.is_some() {
             // What the close cannot list is lost with the session either way.
             let _ = self.close_live(false, now, pool);
@@ -467,7 +495,8 @@ impl Home {
     /// When [`Home::handle_time`] wants to be called, monotonic microseconds.
     pub fn deadline_us(&self, now: Now) -> Option<u64> {
         let live = self.live.as_ref().and_then(Live::deadline_us);
-        let learning = self.publisher.as_ref().and_then(|publisher| publisher.ingest.deadline_us(now));
+        let present = self.publisher.iter().chain(&self.standby);
+        let learning = present.filter_map(|publisher| publisher.ingest.deadline_us(now)).min();
         let until_us = |at_unix_ms: u64| {
             self.since.monotonic_us + (at_unix_ms * 1000).saturating_sub(self.since.unix_us)
         };
@@ -492,7 +521,15 @@ impl Home {
         let moved_on = self.move_on(now, pool);
         // What failed must not keep the stream from its end.
         if self.grace_until_us.is_some_and(|until| now.monotonic_us >= until) {
-            self.end_session(now, pool);
+            match self.publisher.take() {
+                None => self.end_session(now, pool),
+                // It was to take over, and no key frame came.
+                Some(mut publisher) => {
+                    self.end_for_good(now, pool);
+                    publisher.ingest.learn_anew();
+                    self.publisher = Some(publisher);
+                }
+            }
         }
         while let Some(&(session, at_unix_ms)) = self.retiring.front() {
             if self.clock_unix_ms(now) < at_unix_ms {
@@ -510,6 +547,9 @@ impl Home {
             live.handle_time(now, pool)?;
         }
         self.drain_live(now)?;
+        if let Some(step) = self.standby.as_mut().and_then(|standby| standby.ingest.handle_time(now)) {
+            self.standby_step(step, None, now)?;
+        }
         match self.publisher.as_mut().and_then(|publisher| publisher.ingest.handle_time(now)) {
             Some(step) => self.advance(step, now, pool),
             None => Ok(()),
@@ -528,9 +568,24 @@ impl Home {
         std::mem::take(&mut self.output)
     }
 
+    /// How long the stream waits for the return of one that left so.
+    fn grace_us(&self, departure: Departure) -> u64 {
+        match departure {
+            Departure::Unpublished => self.settings.unpublish_grace_us,
+            Departure::Lost => self.settings.reconnect_grace_us,
+        }
+    }
+
+    /// Whoever is on air from now on is watched for findings. `returns`: the session waits for it.
+    fn watch_publisher(&mut self, returns: bool, now: Now) {
+        let gop_ms = self.settings.wishes.segment_ms.max(self.settings.gop_ms.unwrap_or(0));
+        self.findings.publisher_begins(gop_ms, returns, now);
+    }
+
     fn publisher_gone(&mut self, now: Now) {
-        self.frames_before = self.frames_received();
-        self.findings.publisher_leaves(now);
-        self.publisher = None;
+        if let Some(publisher) = self.publisher.take() {
+            self.frames_before = self.frames_before + publisher.ingest.frames();
+            self.findings.publisher_leaves(now);
+        }
     }
 }

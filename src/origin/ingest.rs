@@ -1,12 +1,16 @@
-//! One publisher's media: RTMP fragments through the FLV demuxer, to the learning or to the session.
+//! One publisher's media: RTMP fragments through the FLV demuxer, to the learning or to the session; of one that is
+//! held ready, to nowhere.
 
 use super::colour::color_info;
 use super::findings::StreamFindings;
 use super::learning::{Learning, LearningSettings, Learnt};
 use super::live::{Live, LiveError};
+use super::pace::Pace;
+use super::tracks::LearntStream;
 use crate::codec::{CodecConfig, Hdr};
 use crate::flv::{Demuxer, Event, ExtraTrack, Findings, Fragment, FrameBegin};
 use crate::fmp4::BufferPool;
+use crate::limits::TIMESTAMP_LEAP_MS_MAX;
 use crate::media::{FrameRate, Now, TrackKind, Unwrap};
 use crate::rtmp::{MediaFragment, StreamMetadata};
 use smallvec::SmallVec;
@@ -25,6 +29,11 @@ pub enum Step {
     NewSession,
     /// It was learnt.
     Learnt(Box<Learnt>),
+    /// It was held ready, and its frames go to the session from this one on.
+    OnAir {
+        /// No player notices.
+        is_hitless: bool,
+    },
 }
 
 /// What ends a publisher.
@@ -42,8 +51,17 @@ pub struct Ingest {
     unwrap: Unwrap,
     settings: LearningSettings,
     hints: Hints,
-    /// `None` once its frames go to the session.
+    /// `None` once it is learnt.
     learning: Option<Learning>,
+    /// What was learnt last.
+    stream: LearntStream,
+    /// It is held ready: once it is learnt, its frames are thrown away.
+    is_off_air: bool,
+    /// Timestamp of the frame with which it went on air; sound of before it is not played.
+    on_air_ms: Option<i64>,
+    /// Newest timestamp, unwrapped milliseconds, of pictures and of sound.
+    newest_ms: [Option<i64>; 2],
+    pace: Pace,
     unsupported: Option<String>,
     frames: FramesReceived,
     /// Kinds that were configured.
@@ -105,6 +123,11 @@ impl Ingest {
             settings,
             hints: Hints::default(),
             learning: Some(learning),
+            stream: LearntStream::default(),
+            is_off_air: false,
+            on_air_ms: None,
+            newest_ms: [None, None],
+            pace: Pace::default(),
             unsupported: None,
             frames: FramesReceived::default(),
             configured: SmallVec::new(),
@@ -112,9 +135,52 @@ impl Ingest {
         }
     }
 
-    /// True when frames go to the session.
+    /// True when frames go to the session, or are ready to.
     pub fn is_live(&self) -> bool {
         self.learning.is_none()
+    }
+
+    /// True while it is held ready, learnt or not.
+    pub fn is_off_air(&self) -> bool {
+        self.is_off_air
+    }
+
+    /// What was learnt last of its tracks; nothing of one that never was.
+    pub fn stream(&self) -> &LearntStream {
+        &self.stream
+    }
+
+    /// Whether it keeps up.
+    pub(super) fn pace(&self) -> &Pace {
+        &self.pace
+    }
+
+    /// Looks whether it keeps up, by its newest picture, or by its newest sound if it has no pictures. More than
+    /// `tolerance_us` late is behind.
+    pub(super) fn note_pace(&mut self, tolerance_us: i64, now: Now) {
+        self.pace.note(self.newest_ms[0].or(self.newest_ms[1]), tolerance_us, now);
+    }
+
+    /// It has to show anew that it keeps up.
+    pub(super) fn unsettle(&mut self) {
+        self.pace.unsettle();
+    }
+
+    /// It is to be held ready; a frame that is half here is lost.
+    pub fn stand_by(&mut self) {
+        self.is_off_air = true;
+        self.on_air_ms = None;
+    }
+
+    /// Held ready or not, what it is learnt for is a session of its own, and its frames are kept for that.
+    pub fn learn_anew(&mut self) {
+        self.is_off_air = false;
+        self.learning = Some(self.hints.told(Learning::new(self.settings)));
+    }
+
+    /// One that is still being learnt is not to be held ready any more.
+    pub fn leave_stand_by(&mut self) {
+        self.is_off_air = false;
     }
 
     /// The first codec that it sent and we do not take.
@@ -153,9 +219,10 @@ impl Ingest {
         self.learning = Some(self.hints.told(Learning::again(learnt, self.settings)));
     }
 
-    /// Frames go to the session from here on.
-    pub fn go_live(&mut self) {
+    /// It was learnt: its frames go to the session from here on, or are ready to.
+    pub fn finish_learning(&mut self, stream: LearntStream) {
         self.learning = None;
+        self.stream = stream;
     }
 
     /// onMetaData says which kinds to expect. Hints only.
@@ -183,8 +250,9 @@ impl Ingest {
         Some(Step::Learnt(Box::new(learnt)))
     }
 
-    /// One fragment. `live` is the stream's session, if there is one; `found` is told of each frame. After
-    /// [`Step::Relearn`] and [`Step::NewSession`] what follows is being learnt already.
+    /// One fragment. `live` is the stream's session, if there is one, and of one that is held ready only if it may
+    /// go on air now; `found` is told of each frame on air. After [`Step::Relearn`] and [`Step::NewSession`] what
+    /// follows is being learnt already.
     ///
     /// # Errors
     /// [`IngestError`].
@@ -220,12 +288,33 @@ impl Ingest {
                 Event::FrameBegin(begin) => {
                     self.frames.count(&begin);
                     let timestamp_ms = self.unwrap.unwrap_ms(begin.timestamp_ms);
-                    found.frame_begins(&begin, timestamp_ms, now);
-                    if let (None, Some(live)) = (&self.learning, &mut live) {
+                    self.newest_ms[usize::from(begin.kind == TrackKind::Audio)] = Some(timestamp_ms);
+                    let begins_track = begin.key || begin.kind == TrackKind::Audio;
+                    if self.is_off_air && self.learning.is_none() {
+                        let late_us = self.pace.late_us(timestamp_ms, now);
+                        if begins_track && !self.stream.has(begin.kind) {
+                            let learning = Learning::for_session(self.settings);
+                            self.learning = Some(self.hints.told(learning));
+                            step = Step::Relearn;
+                        } else if let Some(live) = &mut live
+                            && self.stream.begins_with(&begin)
+                            && live.is_in_time(late_us, now)
+                        {
+                            let first = (&begin, timestamp_ms, late_us);
+                            let is_hitless = live.take_over(&self.stream, first, now, pool)?;
+                            self.is_off_air = false;
+                            self.on_air_ms = Some(timestamp_ms);
+                            step = Step::OnAir { is_hitless };
+                        }
+                    }
+                    if !self.is_off_air {
+                        found.frame_begins(&begin, timestamp_ms, now);
+                    }
+                    if let (None, false, Some(live)) = (&self.learning, self.is_off_air, &mut live) {
                         let is_known = live.config(begin.kind).is_some();
-                        if is_known {
+                        if is_known && !is_from_before(&mut self.on_air_ms, begin.kind, timestamp_ms) {
                             live.frame_begins(&begin, timestamp_ms, now, pool)?;
-                        } else if begin.key || begin.kind == TrackKind::Audio {
+                        } else if !is_known && begins_track {
                             self.learning = Some(self.hints.told(Learning::new(self.settings)));
                             step = Step::NewSession;
                         }
@@ -236,15 +325,19 @@ impl Ingest {
                 }
                 Event::FrameBytes { kind, bytes } => match (&mut self.learning, &mut live) {
                     (Some(learning), _) => learning.frame_bytes(kind, &bytes),
-                    (None, Some(live)) => live.frame_bytes(kind, &bytes)?,
-                    (None, None) => {}
+                    (None, Some(live)) if !self.is_off_air => live.frame_bytes(kind, &bytes)?,
+                    (None, _) => {}
                 },
                 Event::FrameEnd { kind, frame, fault } => {
-                    found.frame_ends(kind, frame.role);
+                    if !self.is_off_air {
+                        found.frame_ends(kind, frame.role);
+                    }
                     match (&mut self.learning, &mut live) {
                         (Some(learning), _) => learning.frame_ends(kind, frame, fault.is_none(), now),
-                        (None, Some(live)) => live.frame_ends(kind, frame, fault.is_none(), now, pool)?,
-                        (None, None) => {}
+                        (None, Some(live)) if !self.is_off_air => {
+                            live.frame_ends(kind, frame, fault.is_none(), now, pool)?;
+                        }
+                        (None, _) => {}
                     }
                 }
                 Event::Unsupported { what, .. } => {
@@ -285,12 +378,22 @@ impl Ingest {
         if let Some(Event::FrameEnd { kind, frame, .. }) = self.demuxer.abort(kind) {
             match (&mut self.learning, live) {
                 (Some(learning), _) => learning.frame_ends(kind, frame, false, now),
-                (None, Some(live)) => live.frame_ends(kind, frame, false, now, pool)?,
-                (None, None) => {}
+                (None, Some(live)) if !self.is_off_air => live.frame_ends(kind, frame, false, now, pool)?,
+                (None, _) => {}
             }
         }
         Ok(())
     }
+}
+
+/// Sound of before the picture with which its publisher went on air would push all that follows it back.
+fn is_from_before(on_air_ms: &mut Option<i64>, kind: TrackKind, timestamp_ms: i64) -> bool {
+    let Some(from_ms) = on_air_ms.filter(|_| kind == TrackKind::Audio) else { return false };
+    let is_before = (1..=TIMESTAMP_LEAP_MS_MAX).contains(&(from_ms - timestamp_ms));
+    if !is_before {
+        *on_air_ms = None;
+    }
+    is_before
 }
 
 /// A kind of track is configured anew: it is learnt again, if it is not being learnt anyway.

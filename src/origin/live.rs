@@ -3,9 +3,11 @@
 
 mod joins;
 mod output;
+mod take_over;
 
 pub use output::FrameTimes;
 use output::LiveRendition;
+pub use take_over::{Difference, Fit};
 
 use std::collections::VecDeque;
 
@@ -185,7 +187,7 @@ impl Live {
     /// A publisher came back, or goes on with other parameters, whose tracks [`Plan::fits`]: the same
     /// session goes on with a discontinuity. [`Live::close`] was called before.
     pub fn resume(&mut self, stream: &LearntStream, anchor_ms: i64) {
-        let muxed = self.renditions.len() < stream.tracks.len();
+        let muxed = self.is_muxed();
         self.plan = self.plan.with_cadences(&stream.planned(muxed));
         self.timeline.resume(&stream.cadences(), anchor_ms);
         self.segmenter.resume(&self.plan);
@@ -241,16 +243,14 @@ impl Live {
         self.tracks.iter().find(|track| track.kind == kind).map(|track| &track.config)
     }
 
-    /// What its tracks are, in their order. A player chooses its decoders by them once: a publisher of anything else
-    /// cannot go on with the session. Another profile, level or size of the same codec is a matter of the init segment
-    /// that follows the discontinuity, and the multivariant playlist says it to who comes later.
-    pub fn formats(&self) -> impl Iterator<Item = (Codec, Option<VideoRange>)> + '_ {
-        self.tracks.iter().map(|track| format(&track.config))
-    }
-
     /// The publisher has another frame rate than was learnt: it is to be learnt anew.
     pub fn has_lost_a_rate(&self) -> bool {
         self.timeline.has_lost_a_rate()
+    }
+
+    /// Its tracks share a rendition.
+    pub fn is_muxed(&self) -> bool {
+        self.renditions.len() < self.tracks.len()
     }
 
     /// Repairs of time so far.
@@ -441,12 +441,7 @@ impl Live {
         now: Now,
         pool: &mut BufferPool,
     ) -> Result<(), LiveError> {
-        for index in 0..self.tracks.len() {
-            if let Some(OpenFrame::Writing { .. }) = self.tracks[index].frame.take() {
-                let (writer, lane) = self.writer(TrackId(index as u8));
-                writer.abort_sample(lane);
-            }
-        }
+        self.drop_open_frames();
         self.flush_held(now, pool)?;
         self.segmenter.close_all(discontinuity_follows);
         self.perform(now, pool)?;
@@ -475,6 +470,16 @@ impl Live {
     fn writer(&mut self, id: TrackId) -> (&mut PartWriter, usize) {
         let track = &self.tracks[usize::from(id.0)];
         (&mut self.renditions[usize::from(track.rendition.0)].writer, track.lane)
+    }
+
+    /// Frames of which bytes are missing.
+    fn drop_open_frames(&mut self) {
+        for index in 0..self.tracks.len() {
+            if let Some(OpenFrame::Writing { .. }) = self.tracks[index].frame.take() {
+                let (writer, lane) = self.writer(TrackId(index as u8));
+                writer.abort_sample(lane);
+            }
+        }
     }
 
     /// The frames that variable tracks still hold, with their typical durations.
@@ -578,7 +583,9 @@ impl Live {
 /// A leading picture is shown sooner than the key picture by a frame: more than rounding makes of it.
 const LEADING_MS_MIN: i64 = 3;
 
-/// What a player chooses a decoder by.
+/// What a player chooses its decoders by, once: a publisher of anything else cannot go on with the session. Another
+/// profile, level or size of the same codec is a matter of the init segment that follows the discontinuity, and the
+/// multivariant playlist says it to who comes later.
 fn format(config: &CodecConfig) -> (Codec, Option<VideoRange>) {
     (config.codec(), config.video_range())
 }

@@ -6,6 +6,7 @@ pub mod home;
 pub mod ingest;
 pub mod learning;
 pub mod live;
+mod pace;
 pub mod published;
 pub mod recording;
 pub mod resource;

@@ -1,6 +1,7 @@
 //! What was learnt of a publisher's tracks, and how they are laid out in renditions.
 
-use crate::codec::{Codec, CodecConfig, VideoRange};
+use crate::codec::CodecConfig;
+use crate::flv::FrameBegin;
 use crate::hls::LearntTrack;
 use crate::hls::{Rendition, RenditionId};
 use crate::media::Cadence;
@@ -32,6 +33,17 @@ impl LearntStream {
         self.tracks.iter().map(|track| track.cadence).collect()
     }
 
+    /// A group of pictures of it begins with this frame, or it has none.
+    pub fn begins_with(&self, frame: &FrameBegin) -> bool {
+        let has_video = self.has(TrackKind::Video);
+        if has_video { frame.kind == TrackKind::Video && frame.key } else { frame.kind == TrackKind::Audio }
+    }
+
+    /// It has a track of this kind.
+    pub fn has(&self, kind: TrackKind) -> bool {
+        self.tracks.iter().any(|track| track.kind == kind)
+    }
+
     /// For the plan: the tracks with the renditions they go to.
     pub fn planned(&self, muxed: bool) -> Vec<LearntTrack> {
         let planned = self.tracks.iter().enumerate().map(|(index, track)| LearntTrack {
@@ -41,11 +53,6 @@ impl LearntStream {
             cadence: track.cadence,
         });
         planned.collect()
-    }
-
-    /// What its tracks are, to compare with a session's.
-    pub fn formats(&self) -> impl Iterator<Item = (Codec, Option<VideoRange>)> + '_ {
-        self.tracks.iter().map(|track| (track.config.codec(), track.config.video_range()))
     }
 }
 

@@ -25,4 +25,4 @@ pub use server::{
     Event, MediaFragment, Phase, PublishRequest, Refusal, ServerConfig, ServerSession, SessionError,
     UnpublishCause,
 };
-pub use target::{TargetError, Token};
+pub use target::{Role, TargetError, Token};

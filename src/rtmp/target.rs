@@ -1,4 +1,4 @@
-//! What a publisher asks for: application, key and token, out of the application name, the stream name and
+//! What a publisher asks for: application, key, token and role, out of the application name, the stream name and
 //! tcUrl, wherever its encoder put them.
 //!
 //! Encoders split one URL in different ways: ffmpeg takes up to two path segments as the application, OBS puts
@@ -32,6 +32,34 @@ impl fmt::Debug for Token {
     }
 }
 
+/// Which of the two publishers of one key this is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Role {
+    /// The one that is on air when both are well; what a publisher is that says nothing.
+    #[default]
+    Primary,
+    /// The one that is held ready.
+    Backup,
+}
+
+impl Role {
+    /// As publishers say it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Primary => "primary",
+            Self::Backup => "backup",
+        }
+    }
+}
+
+/// What a publisher asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Target {
+    pub(super) name: StreamName,
+    pub(super) token: Option<Token>,
+    pub(super) role: Role,
+}
+
 /// Why what a publisher asked for cannot be a stream. Nothing of the input is repeated in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
@@ -50,18 +78,17 @@ pub enum TargetError {
         /// Characters found.
         found: usize,
     },
+    /// A role that there is not.
+    #[error("the role is neither primary nor backup: publish to rtmp://HOST/live/KEY?role=backup")]
+    Role,
 }
 
-/// The stream and token that `app`, `stream_name` (as in connect and publish) and `tc_url` ask for. The first
-/// token counts, in the order stream name, application, tcUrl.
+/// What `app`, `stream_name` (as in connect and publish) and `tc_url` ask for. The first token counts, and the first
+/// role, in the order stream name, application, tcUrl.
 ///
 /// # Errors
-/// [`TargetError`] when there is no key, or name or token break a rule.
-pub(super) fn find_target(
-    app: &str,
-    stream_name: &str,
-    tc_url: &str,
-) -> Result<(StreamName, Option<Token>), TargetError> {
+/// [`TargetError`] when there is no key, or name, token or role break a rule.
+pub(super) fn find_target(app: &str, stream_name: &str, tc_url: &str) -> Result<Target, TargetError> {
     let (app_path, app_query) = split_query(app);
     let (name_path, name_query) = split_query(stream_name);
     let (_, url_query) = split_query(tc_url);
@@ -84,13 +111,20 @@ pub(super) fn find_target(
     }
     let name = StreamName::new(&app, &decode(key)?)?;
 
-    let token = [name_query, app_query, url_query].into_iter().find_map(find_token);
-    let token = token.map(decode).transpose()?;
+    let queries = [name_query, app_query, url_query];
+    let parameter = |wanted| queries.iter().find_map(|query| find_parameter(query, wanted));
+    let role = match parameter("role") {
+        None => Role::default(),
+        Some("primary") => Role::Primary,
+        Some("backup") => Role::Backup,
+        Some(_) => return Err(TargetError::Role),
+    };
+    let token = parameter("token").map(decode).transpose()?;
     match token {
         Some(token) if token.len() > RTMP_TOKEN_CHARS_MAX => {
             Err(TargetError::TokenTooLong { found: token.len() })
         }
-        token => Ok((name, token.map(|token| Token(token.into())))),
+        token => Ok(Target { name, token: token.map(|token| Token(token.into())), role }),
     }
 }
 
@@ -100,10 +134,10 @@ fn split_query(text: &str) -> (&str, &str) {
     text.split_once(['?', '#']).unwrap_or((text, ""))
 }
 
-/// The token wherever it stands in the query: some clients repeat the `?` for a second parameter.
-fn find_token(query: &str) -> Option<&str> {
+/// A parameter wherever it stands in the query: some clients repeat the `?` for a second parameter.
+fn find_parameter<'a>(query: &'a str, wanted: &str) -> Option<&'a str> {
     let mut parameters = query.split(['&', '?', '#']).filter_map(|parameter| parameter.split_once('='));
-    parameters.find(|(name, value)| *name == "token" && !value.is_empty()).map(|(_, value)| value)
+    parameters.find(|(name, value)| *name == wanted && !value.is_empty()).map(|(_, value)| value)
 }
 
 /// Undoes percent escapes, once.
@@ -150,8 +184,10 @@ mod tests {
             ("live", "k#token=a", "", "live/k", Some("a")),
             ("live", "k?x=1?token=a", "", "live/k", Some("a")),
         ] {
-            let (name, found) = find_target(app, name, tc_url).unwrap();
-            assert_eq!((name.as_str(), found.as_ref().map(Token::expose)), (expected, token), "{app} {name}");
+            let found = find_target(app, name, tc_url).unwrap();
+            let secret = found.token.as_ref().map(Token::expose);
+            assert_eq!((found.name.as_str(), secret), (expected, token), "{app} {name}");
+            assert_eq!(found.role, Role::Primary, "who says nothing, {app} {name}");
         }
     }
 
@@ -159,12 +195,33 @@ mod tests {
     #[test]
     fn defect_9_the_token_may_stand_anywhere_in_the_query() {
         for name in ["k?a=1&token=x", "k?token=x&a=1", "k?a=1&b&token=x&c=", "k?mytoken=y&token=x"] {
-            let (_, token) = find_target("live", name, "").unwrap();
+            let token = find_target("live", name, "").unwrap().token;
             assert_eq!(token.unwrap().expose(), "x", "{name}");
         }
         for name in ["k?mytoken=x", "k?token", "k?token=", "token=x"] {
-            assert_eq!(find_target("live", name, "").ok().and_then(|(_, token)| token), None, "{name}");
+            assert_eq!(find_target("live", name, "").ok().and_then(|target| target.token), None, "{name}");
         }
+    }
+
+    #[test]
+    fn the_role_may_stand_wherever_the_token_may_and_has_two_values() {
+        for (app, name, tc_url, role) in [
+            ("live", "k?role=backup", "", Role::Backup),
+            ("live", "k?token=a&role=backup", "", Role::Backup),
+            ("live", "k?role=backup?token=a", "", Role::Backup),
+            ("live?role=backup", "k?token=a", "", Role::Backup),
+            ("live", "k", "rtmp://h/live?role=backup", Role::Backup),
+            ("live?role=backup", "k?role=primary", "", Role::Primary),
+            ("live?role=backup", "k?role=", "", Role::Backup),
+            ("live", "k?parole=backup", "", Role::Primary),
+        ] {
+            assert_eq!(find_target(app, name, tc_url).unwrap().role, role, "{app} {name} {tc_url}");
+        }
+        for role in ["main", "Backup", "backup1", "%62ackup"] {
+            let refused = find_target("live", &format!("k?token=secret&role={role}"), "").err();
+            assert_eq!(refused, Some(TargetError::Role), "{role}");
+        }
+        assert!(TargetError::Role.to_string().contains("neither primary nor backup"));
     }
 
     #[test]
@@ -197,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_token_is_never_printed() {
-        let (_, token) = find_target("live", "k?token=secret", "").unwrap();
-        assert!(!format!("{token:?}").contains("secret"));
+        let target = find_target("live", "k?token=secret", "").unwrap();
+        assert!(!format!("{target:?}").contains("secret"));
     }
 }

@@ -4,6 +4,7 @@
 mod followed;
 mod homes;
 mod latency;
+mod pairs;
 mod resumption;
 mod upkeep;
 

@@ -1,20 +1,37 @@
 //! What the API shows of a stream, as its home says it once a second.
 
 use super::streams::{HomeHere, Status};
-use crate::api::{ExtraTrackDetails, FindingDetails, StreamDetails, split_codecs};
+use crate::api::{ExtraTrackDetails, FindingDetails, PublisherDetails, StreamDetails, split_codecs};
 use crate::limits::STATUS_EVERY_US;
 use crate::media::TrackKind;
+use crate::origin::live::Fit;
 
 /// The status of now; the bit rate is that since the last call, a [`STATUS_EVERY_US`] ago.
 pub fn of(here: &mut HomeHere) -> Status {
     let mut details = StreamDetails::default();
-    if let Some(publisher) = &mut here.publisher {
-        details.publisher_address = Some(publisher.address.clone());
-        details.encoder = (!publisher.encoder.is_empty()).then(|| publisher.encoder.clone());
+    for present in here.home.present() {
+        let Some(publisher) = here.publishers.iter_mut().find(|publisher| publisher.id == present.id) else {
+            continue;
+        };
         let received = publisher.transport.socket().received_bytes();
-        let bytes = received.saturating_sub(publisher.bytes_before);
-        details.bitrate_bits = bytes * 8 * 1_000_000 / STATUS_EVERY_US;
-        publisher.bytes_before = received;
+        let bytes = received.saturating_sub(std::mem::replace(&mut publisher.bytes_before, received));
+        details.publishers.push(PublisherDetails {
+            role: present.role.as_str(),
+            on_air: present.is_on_air,
+            address: publisher.address.clone(),
+            encoder: (!publisher.encoder.is_empty()).then(|| publisher.encoder.clone()),
+            bitrate_bits: bytes * 8 * 1_000_000 / STATUS_EVERY_US,
+            takes_over: here.home.standby_fit().filter(|_| !present.is_on_air).map(|fit| match fit {
+                Fit::Hitless => "hitless",
+                Fit::Discontinuity(_) => "discontinuity",
+                Fit::NewSession(_) => "new session",
+            }),
+        });
+    }
+    if let Some(on_air) = details.publishers.iter().find(|publisher| publisher.on_air) {
+        details.publisher_address = Some(on_air.address.clone());
+        details.encoder.clone_from(&on_air.encoder);
+        details.bitrate_bits = on_air.bitrate_bits;
     }
     details.unsupported = here.home.unsupported().map(str::to_owned);
     let extra = here.home.extra_tracks().iter().map(|track| ExtraTrackDetails {

@@ -128,8 +128,8 @@ pub struct HomeHere {
     pub home: Home,
     /// The shards that follow.
     pub followers: Vec<Follower>,
-    /// The connection that publishes.
-    pub publisher: Option<PublisherHere>,
+    /// The connections that publish: one on air, and one held ready.
+    pub publishers: Vec<PublisherHere>,
     /// What of its counters the metrics have already.
     pub books: StreamBooks,
     /// Where its ingest is recorded, if it is.
@@ -145,7 +145,7 @@ pub struct Follower {
     pub is_stale: bool,
 }
 
-/// The publishing connection, as others of its shard may end it.
+/// A publishing connection, as others of its shard may end it.
 pub struct PublisherHere {
     /// Its name at the home.
     pub id: PublisherId,
@@ -202,6 +202,21 @@ impl HomeHere {
             self.home.stop_recording();
         }
     }
+
+    /// Ends the connections that publish.
+    pub fn end_publishers(&self, by: EndedBy) {
+        self.publishers.iter().for_each(|publisher| publisher.end(by));
+    }
+
+    /// Ends the connection of this publisher.
+    pub fn end_publisher(&self, id: PublisherId, by: EndedBy) {
+        self.publishers.iter().filter(|publisher| publisher.id == id).for_each(|publisher| publisher.end(by));
+    }
+
+    /// This publisher is no more.
+    pub fn forget_publisher(&mut self, id: PublisherId) {
+        self.publishers.retain(|publisher| publisher.id != id);
+    }
 }
 
 impl PublisherHere {
@@ -218,7 +233,7 @@ impl Stream {
     pub fn at_home(shard: &Shard, home: Home, recording: Option<Recording>) -> Self {
         let shared = Shared::new(home.name().clone(), Arc::clone(home.published()), shard.shards_count());
         let books = StreamBooks::default();
-        let here = HomeHere { home, followers: Vec::new(), publisher: None, books, recording };
+        let here = HomeHere { home, followers: Vec::new(), publishers: Vec::new(), books, recording };
         Self::new(shard, Arc::new(shared), Role::Home(Box::new(RefCell::new(here))))
     }
 

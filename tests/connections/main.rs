@@ -11,6 +11,7 @@ mod support;
 mod audience;
 mod faults;
 mod latency;
+mod pairs;
 mod placement;
 mod publishers;
 mod replicas;

@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 import { readClock } from './clock.mjs';
-import { collect, startHls, startShaka } from './collect.mjs';
+import { collect, startHls, startShaka, startVideojs } from './collect.mjs';
 
 const require = createRequire(import.meta.url);
 const here = dirname(fileURLToPath(import.meta.url));
@@ -17,11 +17,13 @@ export const HLS_JS = require.resolve('hls.js/dist/hls.min.js');
 const SCRIPTS = {
   hls: readFileSync(HLS_JS),
   shaka: readFileSync(require.resolve('shaka-player/dist/shaka-player.compiled.js')),
+  videojs: readFileSync(require.resolve('video.js/dist/video.min.js')),
 };
 /** What a page of one kind is made of; `settings` go to the player. */
 const PAGES = {
   hls: { script: 'hls', start: startHls },
   shaka: { script: 'shaka', start: startShaka, settings: {} },
+  videojs: { script: 'videojs', start: startVideojs },
   // With the window of a live stream given rather than computed from the playlist; see run.mjs.
   'shaka-window': { script: 'shaka', start: startShaka, settings: { manifest: { availabilityWindowOverride: 60 } } },
 };
@@ -29,7 +31,7 @@ const PAGES = {
 /** Serves the pages of the players, from another origin than the streams, so that CORS is exercised. */
 export async function servePages() {
   const server = createServer((request, response) => {
-    const [, player, script] = /^\/(hls|shaka)(\.js)?$/.exec(request.url) ?? [];
+    const [, player, script] = /^\/(hls|shaka|videojs)(\.js)?$/.exec(request.url) ?? [];
     if (!player) {
       response.writeHead(404).end();
     } else if (script) {
@@ -152,7 +154,7 @@ export class Player {
   /** Forgets what was measured so far. */
   async reset() {
     await this.page.evaluate(() => {
-      Object.assign(window.collected, { frames: 0, stalls: 0, stalledMs: 0, latencies: [], unreadable: 0 });
+      Object.assign(window.collected, { frames: 0, stalls: 0, stalledMs: 0, latencies: [], unreadable: 0, longestStillMs: 0 });
     });
     this.#busyBefore = await this.#busyMs();
     this.#reloadsBefore = this.traffic.reloads;
@@ -182,6 +184,7 @@ export class Player {
       latencyMs: { p50: percentile(collected.latencies, 50), p95: percentile(collected.latencies, 95) },
       stalls: collected.stalls,
       stalledMs: Math.round(collected.stalledMs),
+      longestStillMs: Math.round(collected.longestStillMs),
       parts, segments, skipped, repeated, reloads, protocols: [...protocols],
       scriptMsPerReload: reloads > 0 ? Number((busy / reloads).toFixed(2)) : null,
       playlistParseMs: { p50: percentile(stats.parseMs, 50), p95: percentile(stats.parseMs, 95) },

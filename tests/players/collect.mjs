@@ -13,6 +13,7 @@ export function collect(video, readClock) {
     stalledMs: 0,
     latencies: [], // ms, one for each frame whose clock could be read
     unreadable: 0,
+    longestStillMs: 0, // without another picture, by the clock in it where it has one
     errors: [],
   };
   window.collected = collected;
@@ -29,6 +30,8 @@ export function collect(video, readClock) {
     stalledSince = null;
   });
 
+  let shownAt = null;
+  let shown = null;
   const canvas = document.createElement('canvas');
   const context = canvas.getContext('2d', { willReadFrequently: true });
   const onFrame = () => {
@@ -42,6 +45,11 @@ export function collect(video, readClock) {
     context.drawImage(video, 0, 0, width, rows, 0, 0, width, rows);
     const { data } = context.getImageData(0, 0, width, rows);
     const painted = readClock({ data, width, height });
+    if (painted === null || painted !== shown) {
+      const now = performance.now();
+      if (shownAt !== null) collected.longestStillMs = Math.max(collected.longestStillMs, now - shownAt);
+      [shown, shownAt] = [painted, now];
+    }
     if (painted === null) collected.unreadable += 1;
     else collected.latencies.push(Date.now() - painted);
     video.requestVideoFrameCallback(onFrame);
@@ -99,4 +107,20 @@ export async function startShaka({ url, settings }) {
   } catch (error) {
     note(error);
   }
+}
+
+/** The plain-page side of video.js with its defaults, but for the browser's own HLS. Runs inside the page. */
+export function startVideojs({ url }) {
+  const player = { fatal: [], errors: {}, parts: null, segments: null, parseMs: [], reloads: 0, latency: null };
+  window.playerStats = player;
+  const html5 = { vhs: { overrideNative: true }, nativeAudioTracks: false, nativeVideoTracks: false };
+  const made = window.videojs(document.querySelector('video'), { muted: true, html5 });
+  window.videojsPlayer = made;
+  made.on('error', () => {
+    const { code, message } = made.error();
+    player.errors[`video.js ${code}`] = (player.errors[`video.js ${code}`] ?? 0) + 1;
+    player.fatal.push(`video.js ${code}: ${message}`);
+  });
+  made.src({ src: url, type: 'application/x-mpegURL' });
+  made.ready(() => made.play()?.catch((error) => player.fatal.push(`play: ${error.message}`)));
 }

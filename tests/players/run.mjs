@@ -10,6 +10,7 @@ import { parseArgs } from 'node:util';
 import { Player, launch, servePages } from './browser.mjs';
 import { ended } from './ended.mjs';
 import { findings } from './findings.mjs';
+import { pair } from './pair.mjs';
 import { Encoder, Server, sleep } from './server.mjs';
 import { strict } from './strict.mjs';
 
@@ -165,6 +166,7 @@ try {
   await survives('server killed', all, ['watch'], new Server(['--open', '--demo'], ''), DEMO, serverDies);
   const kept = '[server]\nstate_dir = "DIR/state"\n';
   await survives('server killed, state kept', all, ['watch'], new Server(['--open', '--demo'], kept), DEMO, serverDies);
+  faults.push(...await pair(browser, pages, figures));
   faults.push(...await ended(browser));
   faults.push(...await findings(browser));
 } finally {

@@ -59,12 +59,8 @@ export class Server {
   }
 
   /** SIGKILL. */
-  async kill() {
-    const child = this.#child;
-    if (child.exitCode !== null || child.signalCode !== null) return;
-    const ended = new Promise((resolve) => child.once('exit', resolve));
-    child.kill('SIGKILL');
-    await ended;
+  kill() {
+    return end(this.#child);
   }
 
   async remove() {
@@ -90,6 +86,13 @@ export class Server {
   }
 }
 
+/** A value of /metrics, the sum over all shards. */
+export async function metric(server, name, label = '') {
+  const text = await (await fetch(server.url('/metrics'))).text();
+  const values = text.split('\n').filter((line) => line.startsWith(`rapidrtmp_${name}{`) && line.includes(label)).map((line) => Number(line.split(' ').pop()));
+  return values.reduce((sum, value) => sum + value, 0);
+}
+
 /** ffmpeg with a test picture and a sine, GOP of one second; `options` of the output go before these. */
 export class Encoder {
   #child;
@@ -101,13 +104,67 @@ export class Encoder {
     this.#child = spawn('ffmpeg', [...all, `rtmp://${server.rtmp}/live/${key}`], { stdio: ['ignore', 'ignore', 'inherit'] });
   }
 
-  async kill() {
-    const child = this.#child;
-    if (child.exitCode !== null || child.signalCode !== null) return;
-    const ended = new Promise((resolve) => child.once('exit', resolve));
-    child.kill('SIGKILL');
-    await ended;
+  kill() {
+    return end(this.#child);
   }
+}
+
+/** ffmpeg with a picture that has the demo's clock in it (src/demo/clock.rs), and a sine. */
+export class ClockEncoder {
+  #child;
+  #timer;
+  #frames = 0;
+  #gop;
+
+  constructor(server, name, { gop = 60, width = 320, height = 180, fps = 30 } = {}) {
+    const source = `-hide_banner -nostats -loglevel error -f rawvideo -pixel_format gray -video_size ${width}x${height} -framerate ${fps} -i pipe:0 `
+      + '-re -f lavfi -i sine=frequency=440:sample_rate=48000 '
+      + `-c:v libx264 -preset ultrafast -tune zerolatency -threads 1 -pix_fmt yuv420p -b:v 600k -g ${gop} -keyint_min ${gop} -sc_threshold 0 -c:a aac -b:a 64k -f flv`;
+    this.#child = spawn('ffmpeg', [...source.split(' '), `rtmp://${server.rtmp}/live/${name}`], { stdio: ['pipe', 'ignore', 'inherit'] });
+    // It may be killed between two frames.
+    this.#child.stdin.on('error', () => {});
+    const picture = Buffer.alloc(width * height, 96);
+    const began = performance.now();
+    this.#gop = gop;
+    this.#timer = setInterval(() => {
+      for (; this.#frames * 1000 / fps <= performance.now() - began; this.#frames++) {
+        paintClock(picture, width, Math.floor(height / 15), Date.now());
+        this.#child.stdin.write(Buffer.from(picture));
+      }
+    }, 5);
+  }
+
+  /** Waits until a key frame has just been sent: no other time has a longer wait for the next one. */
+  async keyFrame() {
+    while (this.#frames % this.#gop !== 7) await sleep(5);
+  }
+
+  /** SIGKILL. */
+  kill() {
+    clearInterval(this.#timer);
+    return end(this.#child);
+  }
+}
+
+/** Paints the row that `readClock` reads. */
+function paintClock(picture, width, rows, unixMs) {
+  const bytes = [5, 4, 3, 2, 1, 0].map((place) => Math.floor(unixMs / 256 ** place) % 256);
+  let crc = 0xff;
+  for (const byte of bytes) {
+    crc ^= byte;
+    for (let bit = 0; bit < 8; bit++) crc = crc & 0x80 ? (crc << 1 ^ 0x07) & 0xff : crc << 1;
+  }
+  const bits = [...bytes, crc].flatMap((byte) => [7, 6, 5, 4, 3, 2, 1, 0].map((bit) => byte >> bit & 1));
+  const cells = [1, 0, 1, 0, ...bits, 0, 1, 0, 1];
+  for (let x = 0; x < width; x++) picture[x] = cells[Math.floor(x * cells.length / width)] ? 255 : 0;
+  for (let y = 1; y < rows; y++) picture.copyWithin(y * width, 0, width);
+}
+
+async function end(child) {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = new Promise((resolve) => child.once('exit', resolve));
+  child.kill('SIGKILL');
+  await ended;
 }
 
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));

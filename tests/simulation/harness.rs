@@ -10,12 +10,12 @@ use rapidrtmp::hls::numbering::StreamRecord;
 use rapidrtmp::hls::{EventBody, StreamEvent, Wishes, path};
 use rapidrtmp::http::Body;
 use rapidrtmp::media::{Now, StreamName, TrackKind};
-use rapidrtmp::origin::home::{Departure, Home, HomeError, HomeSettings, PublisherId};
+use rapidrtmp::origin::home::{Departure, Home, HomeError, HomeSettings, Note, PublisherId};
 use rapidrtmp::origin::live::SessionSettings;
 use rapidrtmp::origin::recording::{Beginning, Recorder};
 use rapidrtmp::origin::resource::Resource;
 use rapidrtmp::origin::view::{Answer, View};
-use rapidrtmp::rtmp::MediaFragment;
+use rapidrtmp::rtmp::{MediaFragment, Role};
 use std::collections::BTreeMap;
 
 /// 2026-11-22T12:00:00Z.
@@ -40,6 +40,7 @@ pub fn settings() -> HomeSettings {
         unpublish_grace_us: 10_000_000,
         reconnect_grace_us: 15_000_000,
         takeover_silence_us: 2_000_000,
+        failback_us: 30_000_000,
     }
 }
 
@@ -55,6 +56,8 @@ pub struct Simulation {
     pub frame_to_part_us: Vec<u64>,
     /// When each session could first be played, monotonic microseconds.
     pub playable_at_us: Vec<u64>,
+    /// What was said of pairs of publishers.
+    pub notes: Vec<Note>,
     /// The newest record.
     pub record: Option<StreamRecord>,
     /// A recording of all that the home was told.
@@ -84,6 +87,7 @@ impl Simulation {
             events: Vec::new(),
             frame_to_part_us: Vec::new(),
             playable_at_us: Vec::new(),
+            notes: Vec::new(),
             record: None,
             recorded: Vec::new(),
             publisher: 0,
@@ -101,7 +105,16 @@ impl Simulation {
     pub fn attach_by(&mut self, token: Option<TokenDigest>) -> PublisherId {
         self.publisher += 1;
         let id = PublisherId(self.publisher);
-        self.home.attach(id, token, self.now).expect("attaches");
+        self.home.attach(id, Role::Primary, token, self.now).expect("attaches");
+        self.drain();
+        id
+    }
+
+    /// One of a pair.
+    pub fn attach_as(&mut self, role: Role) -> PublisherId {
+        self.publisher += 1;
+        let id = PublisherId(self.publisher);
+        self.home.attach(id, role, None, self.now).expect("attaches");
         self.drain();
         id
     }
@@ -209,6 +222,7 @@ impl Simulation {
         self.record = output.record.or(self.record.take());
         let waits_us = output.listed_frames_us.iter().map(|received_us| self.now.monotonic_us - received_us);
         self.frame_to_part_us.extend(waits_us);
+        self.notes.extend(output.notes);
         if !output.events.is_empty() {
             let is_playable = |event: &StreamEvent| matches!(event.body, EventBody::Playable { .. });
             if output.events.iter().any(is_playable) {

@@ -8,6 +8,7 @@ use rapidrtmp::hls::{EventBody, StreamEvent};
 use rapidrtmp::media::Now;
 use rapidrtmp::origin::home::{Challenge, Departure, HomeError, HomeSettings, PublisherId, StreamState};
 use rapidrtmp::origin::live::SessionSettings;
+use rapidrtmp::rtmp::Role;
 
 fn encoder() -> Encoder {
     Encoder { gop: Gop::Fixed(30), ..Encoder::default() }
@@ -148,16 +149,16 @@ fn a_second_publisher_waits_until_the_first_speaks_or_has_been_silent_for_2_s() 
     let (mut simulation, id) = live(6);
     let asked_us = simulation.now.monotonic_us;
     let after = |ms: u64| Now { monotonic_us: asked_us + ms * 1000, unix_us: START_UNIX_US };
-    assert_eq!(simulation.home.challenge(asked_us, after(1900)), Challenge::Wait);
-    assert_eq!(simulation.home.challenge(asked_us, after(2000)), Challenge::TakeOver);
+    assert_eq!(simulation.home.challenge(Role::Primary, asked_us, after(1900)), Challenge::Wait);
+    assert_eq!(simulation.home.challenge(Role::Primary, asked_us, after(2000)), Challenge::TakeOver);
     simulation.advance_ms(500);
     let message = Message { timestamp_ms: 6500, ..encoder().messages(1).pop().expect("a frame") };
     simulation.send(id, &message).expect("takes it");
-    assert_eq!(simulation.home.challenge(asked_us, after(501)), Challenge::Busy);
+    assert_eq!(simulation.home.challenge(Role::Primary, asked_us, after(501)), Challenge::Busy);
 
     // Taken over: what the first still sends is not heard.
     simulation.detach(id, Departure::Lost);
-    assert_eq!(simulation.home.challenge(asked_us, after(501)), Challenge::Free);
+    assert_eq!(simulation.home.challenge(Role::Primary, asked_us, after(501)), Challenge::Free);
     let second = simulation.attach();
     let events = simulation.events.len();
     simulation.send(id, &message).expect("ignored");

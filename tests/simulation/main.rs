@@ -18,6 +18,7 @@ mod latency;
 mod learning;
 mod lifecycle;
 mod long_frames;
+mod pairs;
 mod recordings;
 mod replicas;
 mod wire;

@@ -209,9 +209,13 @@ impl RtmpPublisher {
 
     /// Publishes in real time for so long; the server's end is an error.
     pub fn run(&mut self, for_time: Duration) -> Result<(), Failure> {
+        self.run_while(|elapsed| elapsed < for_time)
+    }
+
+    fn run_while(&mut self, goes_on: impl Fn(Duration) -> bool) -> Result<(), Failure> {
         let began = Instant::now();
         let before_ms = self.pictures * 1000 / FPS;
-        while began.elapsed() < for_time {
+        while goes_on(began.elapsed()) {
             self.send_until(Duration::from_millis(before_ms) + began.elapsed())?;
             // Returns after 20 ms when there is nothing.
             self.exchange()?;
@@ -287,9 +291,7 @@ impl Running {
         let stop = Arc::new(AtomicBool::new(false));
         let stopping = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
-            while !stopping.load(Ordering::Relaxed) {
-                publisher.run(Duration::from_millis(100))?;
-            }
+            publisher.run_while(|_| !stopping.load(Ordering::Relaxed))?;
             Ok(publisher)
         });
         Self { stop, thread: Some(thread) }

@@ -81,7 +81,8 @@ impl Segmenter {
         let Some(started) = rendition.open else { return };
         let elapsed = time.decode - started;
         if key && time.decode > self.key {
-            self.gop_ticks = Some(time.decode - self.key);
+            let is_spliced = std::mem::take(&mut self.is_spliced);
+            self.gop_ticks = (!is_spliced).then(|| time.decode - self.key);
             self.key = time.decode;
         }
         // A rendition that is too many cuts behind is let catch up, unless the segment must end.

@@ -76,10 +76,12 @@ impl Segmenter {
             end += stretch;
         }
         let rest = rest as u32;
+        // A picture is shown when it is due; sound has no times of its own.
+        let shown_later = if self.tracks[index].kind == TrackKind::Video { rest } else { 0 };
         Ok(FrameTime {
             decode: end,
             duration: time.duration + rest,
-            composition_offset: time.composition_offset + rest,
+            composition_offset: time.composition_offset + shown_later,
         })
     }
 

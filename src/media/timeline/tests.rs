@@ -359,3 +359,25 @@ fn nanoseconds_refine_a_variable_rate() {
     let shown = [first, second, third].map(|time| time.presentation() - first.decode);
     assert_eq!(shown, [0, 33 * 90 + 29, 66 * 90 + 89]);
 }
+
+/// Sound was sent 150 ms ahead by the one, and is not by the other.
+#[test]
+fn after_a_splice_decode_times_are_contiguous_and_what_overlaps_is_left_out() {
+    let mut timeline = at_30_and_48k(0);
+    let pictures = (0..30).map(|n| now(timeline.place(VIDEO, n * 1000 / 30, 0))).last().unwrap();
+    let sounds = (0..54).map(|n| now(timeline.place(AUDIO, n * 1024 / 48, 0))).last().unwrap();
+    let at_us = timeline.end_us(VIDEO);
+    assert!(timeline.longest_us() - at_us > 150_000);
+
+    let cadences = [video_at(30, 1), audio_at(48_000)];
+    timeline.splice(&cadences, 700_000, at_us);
+    assert_eq!(now(timeline.place(VIDEO, 700_000, 0)).decode, pictures.end());
+    let placed: Vec<Placed> = (0..20).map(|n| timeline.place(AUDIO, 700_005 + n * 1024 / 48, 0)).collect();
+    let overlap = placed.iter().take_while(|placed| **placed == Placed::Discard).count();
+    assert_eq!(overlap, 7, "150 ms of 21.3 ms each");
+    let times: Vec<FrameTime> = placed[overlap..].iter().map(|&placed| now(placed)).collect();
+    // Less than half a frame is the segmenter's to close.
+    assert!((sounds.end()..sounds.end() + 512).contains(&times[0].decode));
+    assert!(times.windows(2).all(|pair| pair[1].decode == pair[0].end()));
+    assert_eq!(timeline.repairs().discontinuities, 0);
+}

@@ -7,9 +7,10 @@ use crate::hls::{EventBody, Plan, RenditionId, StreamEvent, bandwidth};
 use crate::limits::RECLAIM_DELAY_MS;
 use crate::media::{Cadence, MediaRef, Now};
 use crate::metrics::Finding;
+use crate::origin::home::Because;
 use crate::origin::ingest::Step;
 use crate::origin::learning::Learnt;
-use crate::origin::live::Live;
+use crate::origin::live::{Fit, Live};
 
 impl Home {
     /// Follows what the ingest found out.
@@ -33,21 +34,14 @@ impl Home {
                 self.findings.note(Finding::VariableFrameRate, is_variable.into(), now);
                 self.learnt(*learnt, now, pool)?;
             }
+            Step::OnAir { is_hitless } => self.took_over(Because::Left, is_hitless, now),
         }
         self.drain_live(now)
     }
 
     fn learnt(&mut self, learnt: Learnt, now: Now, pool: &mut BufferPool) -> Result<(), HomeError> {
-        // A session keeps its renditions, whatever the settings have become.
-        let muxed = match &self.live {
-            Some(live) => live.start().renditions.len() < live.plan().tracks.len(),
-            None => self.settings.session.muxed,
-        };
-        let muxed = muxed && learnt.stream.tracks.len() > 1;
-        let planned = learnt.stream.planned(muxed);
         if let Some(live) = &mut self.live {
-            let same_formats = live.formats().eq(learnt.stream.formats());
-            if same_formats && live.plan().fits(&planned) {
+            if !matches!(live.fit(&learnt.stream), Fit::NewSession(_)) {
                 live.resume(&learnt.stream, learnt.anchor_ms);
                 return self.replay(learnt, now, pool);
             }
@@ -56,6 +50,8 @@ impl Home {
         }
         // Nothing of an earlier session counts here, ended or cut short by a crash. A publisher that fits the
         // values of before the crash is one that they are planned for again, and then an open page goes on.
+        let muxed = self.settings.session.muxed && learnt.stream.tracks.len() > 1;
+        let planned = learnt.stream.planned(muxed);
         let plan = Plan::new(self.settings.wishes, learnt.gop_ms, &planned)?;
         let numbers = self.numbering.start_session(
             now.unix_us / 1000,
@@ -102,8 +98,11 @@ impl Home {
             live.frame_ends(frame.begin.kind, frame.frame, true, frame.arrived, pool)?;
         }
         if let Some(publisher) = &mut self.publisher {
-            publisher.ingest.go_live();
+            publisher.ingest.leave_stand_by();
+            publisher.ingest.finish_learning(learnt.stream);
         }
+        self.grace_until_us = None;
+        self.look_at_standby();
         self.drain_live(now)
     }
 

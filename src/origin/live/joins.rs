@@ -42,6 +42,11 @@ impl Joins {
         *self = Self { open_gops: self.open_gops, ..Self::new() };
     }
 
+    /// Another encoder's pictures follow in the same part.
+    pub(super) fn splice(&mut self) {
+        *self = Self { open_gops: self.open_gops, part_is_clean: self.part_is_clean, ..Self::new() };
+    }
+
     /// False for a picture that cannot be decoded here and is to be thrown away.
     pub(super) fn takes(&mut self, role: FrameRole) -> bool {
         match role {
@@ -142,5 +147,9 @@ mod tests {
         assert_eq!(takes(&mut joins, &group), [true, false, true, false, true]);
         joins.interrupt();
         assert_eq!(takes(&mut joins, &[Sync, SkippedLeading]), [true, true]);
+        joins.note(Sync, 2);
+        joins.splice();
+        assert_eq!(takes(&mut joins, &group), [true, false, true, false, true], "another encoder's");
+        assert!(joins.seal(), "the part's own key picture counts");
     }
 }

@@ -7,7 +7,7 @@ use crate::limits::RECORDING_ENTRY_BYTES_MAX;
 use crate::media::{Now, TrackKind};
 use crate::origin::home::{Departure, PublisherId};
 use crate::rtmp::amf::{AmfError, read_values};
-use crate::rtmp::{MediaFragment, StreamMetadata};
+use crate::rtmp::{MediaFragment, Role, StreamMetadata};
 use crate::wire::{Reader, Truncated};
 
 const TIME: u8 = 0;
@@ -85,7 +85,10 @@ impl<'a> Entry<'a> {
             }
             Self::Begin(beginning) => output.extend(json(beginning)),
             Self::Settings(settings) => output.extend(json(settings)),
-            Self::Attach(id) => output.extend(id.0.to_be_bytes()),
+            Self::Attach(id, role) => {
+                output.extend(id.0.to_be_bytes());
+                output.push(u8::from(*role == Role::Backup));
+            }
             Self::Metadata(id, metadata) => {
                 output.extend(id.0.to_be_bytes());
                 metadata.write(output);
@@ -146,7 +149,11 @@ impl<'a> Entry<'a> {
             TIME => Self::Time(Now { monotonic_us: reader.u64()?, unix_us: reader.u64()? }),
             BEGIN => Self::Begin(Box::new(serde_json::from_slice(rest(&mut reader)?)?)),
             SETTINGS => Self::Settings(serde_json::from_slice(rest(&mut reader)?)?),
-            ATTACH => Self::Attach(publisher(&mut reader)?),
+            ATTACH => match (publisher(&mut reader)?, reader.u8()?) {
+                (id, 0) => Self::Attach(id, Role::Primary),
+                (id, 1) => Self::Attach(id, Role::Backup),
+                _ => return Err(RecordingError::Unknown("role")),
+            },
             METADATA => {
                 let id = publisher(&mut reader)?;
                 let metadata = StreamMetadata::from_values(&read_values(rest(&mut reader)?)?);
@@ -187,7 +194,7 @@ impl<'a> Entry<'a> {
             Self::Time(_) => TIME,
             Self::Begin(_) => BEGIN,
             Self::Settings(_) => SETTINGS,
-            Self::Attach(_) => ATTACH,
+            Self::Attach(..) => ATTACH,
             Self::Metadata(..) => METADATA,
             Self::Media(..) => MEDIA,
             Self::Aborted(..) => ABORTED,

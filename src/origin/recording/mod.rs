@@ -13,7 +13,7 @@
 //! | 0 Time | monotonic microseconds (u64), Unix microseconds (u64) | of every entry that follows |
 //! | 1 Begin | JSON: server, stream, settings, random number, record of before | a home begins; the first entry after a Time |
 //! | 2 Settings | JSON | new settings |
-//! | 3 Attach | publisher | a publisher begins |
+//! | 3 Attach | publisher, 0 primary or 1 backup (u8) | a publisher begins |
 //! | 4 Metadata | publisher, onMetaData in AMF0 | |
 //! | 5 Media | publisher, flags (u8), timestamp in ms (u32), bytes of the whole message (u32), payload | a piece of a message; flags: 1 video, 2 first, 4 last |
 //! | 6 Aborted | publisher, flags (u8: 1 video) | a message will not be completed |
@@ -37,7 +37,7 @@ use serde::{Deserialize, Serialize};
 use super::home::{Departure, HomeSettings, PublisherId};
 use crate::hls::numbering::StreamRecord;
 use crate::media::{Now, StreamName, TrackKind};
-use crate::rtmp::{MediaFragment, StreamMetadata};
+use crate::rtmp::{MediaFragment, Role, StreamMetadata};
 
 pub use entry::{RecordingError, read_magic};
 pub use files::{Change, Files};
@@ -118,7 +118,7 @@ pub enum Entry<'a> {
     /// New settings.
     Settings(HomeSettings),
     /// A publisher begins.
-    Attach(PublisherId),
+    Attach(PublisherId, Role),
     /// onMetaData.
     Metadata(PublisherId, Cow<'a, StreamMetadata>),
     /// A piece of an audio or video message.

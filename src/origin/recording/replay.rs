@@ -1,5 +1,7 @@
 //! A recording told to a home.
 
+use smallvec::SmallVec;
+
 use super::{Beginning, Ending, Entry, RecordingError};
 use crate::fmp4::BufferPool;
 use crate::limits::{
@@ -8,6 +10,7 @@ use crate::limits::{
 };
 use crate::media::{Now, StreamName};
 use crate::origin::home::{Home, HomeError, HomeSettings, Output, PublisherId};
+use crate::rtmp::Role;
 
 /// A home that is told a recording, entry by entry.
 #[derive(Debug)]
@@ -15,7 +18,8 @@ pub struct Replay {
     home: Option<Home>,
     pool: BufferPool,
     now: Option<Now>,
-    publisher: Option<PublisherId>,
+    /// Who publishes.
+    publishers: SmallVec<[(PublisherId, Role); 2]>,
     ending: Option<Ending>,
 }
 
@@ -34,7 +38,7 @@ impl Default for Replay {
             home: None,
             pool: BufferPool::new(PART_POOL_IDLE_BYTES_MAX),
             now: None,
-            publisher: None,
+            publishers: SmallVec::new(),
             ending: None,
         }
     }
@@ -92,7 +96,7 @@ impl Replay {
             (Entry::Begin(_), Some(_)) => out_of_place("a second beginning"),
             (_, None) => out_of_place("a call before the beginning"),
             (entry, Some(home)) => {
-                let called = call(home, &mut self.publisher, &mut self.pool, entry, now)?;
+                let called = call(home, &mut self.publishers, &mut self.pool, entry, now)?;
                 Ok(Replayed { output: home.take_output(), failure: called.err() })
             }
         }
@@ -124,7 +128,7 @@ fn check(settings: &HomeSettings) -> Result<(), RecordingError> {
 /// What the home says of the call.
 fn call(
     home: &mut Home,
-    publisher: &mut Option<PublisherId>,
+    publishers: &mut SmallVec<[(PublisherId, Role); 2]>,
     pool: &mut BufferPool,
     entry: Entry<'_>,
     now: Now,
@@ -134,11 +138,12 @@ fn call(
             check(&settings)?;
             home.set_settings(settings);
         }
-        Entry::Attach(id) => {
-            if publisher.replace(id).is_some() {
-                return Err(RecordingError::OutOfPlace("two publishers at once"));
+        Entry::Attach(id, role) => {
+            if publishers.iter().any(|present| present.0 == id || present.1 == role) {
+                return Err(RecordingError::OutOfPlace("two publishers of one role at once"));
             }
-            return Ok(home.attach(id, None, now));
+            publishers.push((id, role));
+            return Ok(home.attach(id, role, None, now));
         }
         Entry::Metadata(id, metadata) => home.metadata(id, &metadata),
         Entry::Media(id, fragment) => {
@@ -149,11 +154,11 @@ fn call(
         }
         Entry::Aborted(id, kind) => return Ok(home.media_aborted(id, kind, now, pool)),
         Entry::Detach(id, departure) => {
-            *publisher = publisher.filter(|present| *present != id);
+            publishers.retain(|present| present.0 != id);
             home.detach(id, departure, now, pool);
         }
         Entry::Stop => {
-            *publisher = None;
+            publishers.clear();
             home.stop(now, pool);
         }
         Entry::Tick => return Ok(home.handle_time(now, pool)),

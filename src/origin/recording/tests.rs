@@ -20,6 +20,7 @@ fn settings() -> HomeSettings {
         unpublish_grace_us: 10_000_000,
         reconnect_grace_us: 15_000_000,
         takeover_silence_us: 2_000_000,
+        failback_us: 10_000_000,
     }
 }
 
@@ -60,7 +61,7 @@ fn every_entry() -> Vec<Entry<'static>> {
         Entry::Time(NOW),
         Entry::Begin(beginning()),
         Entry::Settings(settings()),
-        Entry::Attach(ID),
+        Entry::Attach(ID, Role::Primary),
         Entry::Metadata(ID, Cow::Owned(metadata)),
         Entry::Media(ID, fragment(&[1, 2, 3])),
         Entry::Media(ID, audio),
@@ -102,7 +103,7 @@ fn no_token_is_recorded_and_no_digest_of_one() {
 fn a_time_is_written_once_for_all_calls_that_have_it() {
     let mut recorder = Recorder::new(*beginning(), NOW);
     let mut begun = recorder.take();
-    recorder.note(Some(NOW), &Entry::Attach(ID));
+    recorder.note(Some(NOW), &Entry::Attach(ID, Role::Primary));
     recorder.note(None, &Entry::Settings(settings()));
     let later = Now { monotonic_us: NOW.monotonic_us + 1, ..NOW };
     recorder.note(Some(later), &Entry::Tick);
@@ -117,7 +118,7 @@ fn a_time_is_written_once_for_all_calls_that_have_it() {
     let expected = [
         Entry::Time(NOW),
         Entry::Begin(beginning()),
-        Entry::Attach(ID),
+        Entry::Attach(ID, Role::Primary),
         Entry::Settings(settings()),
         Entry::Time(later),
         Entry::Tick,
@@ -169,7 +170,10 @@ fn a_call_that_no_home_is_told_is_refused() {
         (&begun, Entry::Begin(beginning())),
         (&begun, Entry::Settings(insane)),
         (&begun, Entry::Media(ID, long)),
-        (&[&begun[..], &[Entry::Attach(ID)]].concat(), Entry::Attach(PublisherId(8))),
+        (
+            &[&begun[..], &[Entry::Attach(ID, Role::Primary)]].concat(),
+            Entry::Attach(PublisherId(8), Role::Primary),
+        ),
         (&[&begun[..], &[Entry::End(Ending::Full)]].concat(), Entry::Tick),
     ] {
         let mut replay = Replay::default();

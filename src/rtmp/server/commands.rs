@@ -17,7 +17,7 @@ use crate::rtmp::amf::{Value, read_values};
 use crate::rtmp::message::{MessageHeader, message_type};
 use crate::rtmp::metadata::printable;
 use crate::rtmp::output::user_control;
-use crate::rtmp::target::find_target;
+use crate::rtmp::target::{Target, find_target};
 
 /// 5.4.5: the limit type of Set Peer Bandwidth that leaves the choice to the peer.
 const LIMIT_DYNAMIC: u8 = 2;
@@ -223,12 +223,12 @@ impl ServerSession {
         }
         let stream_name = stream_name.and_then(Value::as_str).unwrap_or_default();
         match find_target(&self.connection.app, stream_name, &self.connection.tc_url) {
-            Ok((name, token)) => {
+            Ok(Target { name, token, role }) => {
                 self.connection.published = Some((message_stream, name.key().into()));
                 self.phase = Phase::Decision;
                 self.deadline_us = None;
                 let encoder = self.connection.encoder.clone();
-                Ok(Some(Event::PublishRequested(Box::new(PublishRequest { name, token, encoder }))))
+                Ok(Some(Event::PublishRequested(Box::new(PublishRequest { name, token, role, encoder }))))
             }
             Err(error) => {
                 self.send_refusal(message_stream, Refusal::BadName, &error.to_string(), "");

@@ -9,7 +9,7 @@ use crate::limits::{
 use crate::media::{StreamName, TrackKind};
 use crate::rtmp::amf::AmfError;
 use crate::rtmp::chunk::ChunkError;
-use crate::rtmp::{AggregateError, HandshakeError, TargetError, Token};
+use crate::rtmp::{AggregateError, HandshakeError, Role, TargetError, Token};
 use crate::wire::Truncated;
 
 /// What may be set for a session.
@@ -65,6 +65,8 @@ pub struct PublishRequest {
     pub name: StreamName,
     /// The secret that came with it.
     pub token: Option<Token>,
+    /// Which of the two publishers of the stream it is.
+    pub role: Role,
     /// What the encoder calls itself in connect (flashVer); may be empty, at most 128 characters.
     pub encoder: String,
 }

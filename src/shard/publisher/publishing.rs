@@ -15,7 +15,7 @@ use crate::shard::Transport;
 use crate::shard::admission::Place;
 use crate::shard::fault::FaultAt;
 use crate::shard::handover::Arrived;
-use crate::shard::service::Service;
+use crate::shard::service::{HomeFailure, Service};
 use crate::shard::streams::{EndedBy, PublisherHere, Stream};
 
 /// A connection at its stream's home.
@@ -61,9 +61,7 @@ impl Drop for Attached {
         let (id, departure, now) = (self.id, self.departure, self.service.shard.now());
         // A failure was logged where it happened; the stream is left either way.
         let _ = self.service.at_home(&self.stream, |here, pool| {
-            if here.publisher.as_ref().is_some_and(|publisher| publisher.id == id) {
-                here.publisher = None;
-            }
+            here.forget_publisher(id);
             here.home.detach(id, departure, now, pool);
             Ok(())
         });
@@ -101,7 +99,7 @@ impl Publishing {
         let name = self.request.name.clone();
         let end = match self.claim().await {
             Ok(mut attached) => {
-                tracing::info!(stream = %name, peer = %self.address, encoder = %self.request.encoder, tls = self.transport.is_tls(), "publishing");
+                tracing::info!(stream = %name, peer = %self.address, encoder = %self.request.encoder, role = self.request.role.as_str(), tls = self.transport.is_tls(), "publishing");
                 self.publish(&mut attached).await
             }
             Err(end) => end,
@@ -145,7 +143,7 @@ impl Publishing {
             let Some(stream) = self.service.home_stream(&self.request.name) else {
                 return self.refuse(Refusal::Denied, RefusedBecause::StreamsMax, "too many streams");
             };
-            let id = self.id;
+            let (id, role) = (self.id, self.request.role);
             let here = PublisherHere {
                 id,
                 transport: Rc::clone(&self.transport),
@@ -155,11 +153,13 @@ impl Publishing {
                 bytes_before: self.transport.socket().received_bytes(),
             };
             let answer = self.service.at_home(&stream, |home, pool| {
-                let challenge = home.home.challenge(since_us, now);
+                let challenge = home.home.challenge(role, since_us, now);
+                let before = home.home.present().find(|present| present.role == role);
                 if challenge == Challenge::TakeOver
-                    && let Some(before) = home.publisher.take()
+                    && let Some(before) = before
                 {
-                    before.end(EndedBy::TakeOver);
+                    home.end_publisher(before.id, EndedBy::TakeOver);
+                    home.forget_publisher(before.id);
                     home.home.detach(before.id, Departure::Lost, now, pool);
                     if matches!(permit, Permit::Expired { .. }) {
                         // Without grace that has ended the session: the next round tells.
@@ -167,8 +167,8 @@ impl Publishing {
                     }
                 }
                 if matches!(challenge, Challenge::Free | Challenge::TakeOver) {
-                    home.home.attach(id, permit.token(), now)?;
-                    home.publisher = Some(here);
+                    home.home.attach(id, role, permit.token(), now)?;
+                    home.publishers.push(here);
                 }
                 Ok(challenge)
             });
@@ -287,13 +287,18 @@ impl Publishing {
         let Attached { stream, departure, .. } = attached;
         self.service.fault(FaultAt::Publisher, stream.shared.name.as_str());
         let service = &self.service;
+        let failure = |error| HomeFailure::Publisher(id, error);
         let digested = service.at_home(stream, |here, pool| {
             service.fault(FaultAt::Media, stream.shared.name.as_str());
             loop {
                 match session.poll(&mut input, now) {
-                    Ok(Some(Event::Media(fragment))) => here.home.media(id, &fragment, now, pool)?,
+                    Ok(Some(Event::Media(fragment))) => {
+                        here.home.media(id, &fragment, now, pool).map_err(failure)?;
+                    }
                     Ok(Some(Event::Metadata(metadata))) => here.home.metadata(id, &metadata),
-                    Ok(Some(Event::MediaAborted(kind))) => here.home.media_aborted(id, kind, now, pool)?,
+                    Ok(Some(Event::MediaAborted(kind))) => {
+                        here.home.media_aborted(id, kind, now, pool).map_err(failure)?;
+                    }
                     Ok(Some(Event::Unpublished(_))) => {
                         *departure = Departure::Unpublished;
                         return Ok(Ok(()));

@@ -15,7 +15,7 @@ use crate::hls::numbering::StreamRecord;
 use crate::limits::STATE_RECORDS_MAX;
 use crate::media::StreamName;
 use crate::metrics::EndedBecause;
-use crate::origin::home::{Home, HomeError, HomeSettings, Output, StreamState};
+use crate::origin::home::{Home, HomeError, HomeSettings, Output, PublisherId, StreamState};
 use crate::origin::live::SessionSettings;
 use crate::origin::recording::{Beginning, Ending, Recorder};
 use crate::shard::fault::{Fault, FaultAt};
@@ -58,7 +58,7 @@ impl Service {
     }
 
     /// Runs `act` on a stream's home and passes on what it changed. A panic ends the stream, and a
-    /// failure its publisher.
+    /// failure the publisher that it is of, which is the one on air unless it says otherwise.
     ///
     /// Returns what `act` returned, or the text of its failure.
     pub fn at_home<R>(
@@ -82,12 +82,14 @@ impl Service {
         });
         // Who is to be told was told when the stream was abandoned.
         let result = acted.ok_or(HomeFailure::Panicked)?;
-        if let Err(failure) = &result
-            && let Some(publisher) = &here.borrow().publisher
-        {
-            tracing::warn!(stream = %stream.shared.name, "publisher ended: {failure}");
-            self.metrics.rtmp_errors.of(failure.because()).inc();
-            publisher.end(EndedBy::Failure);
+        if let Err(failure) = &result {
+            let here = here.borrow();
+            let on_air = || here.home.present().next().map(|present| present.id);
+            if let Some(id) = failure.publisher().or_else(on_air) {
+                tracing::warn!(stream = %stream.shared.name, "publisher ended: {failure}");
+                self.metrics.rtmp_errors.of(failure.because()).inc();
+                here.end_publisher(id, EndedBy::Failure);
+            }
         }
         result
     }
@@ -138,6 +140,9 @@ impl Service {
         }
         for wake in output.wakes {
             self.land(stream, wake, published_us);
+        }
+        for note in output.notes {
+            self.note(&stream.shared.name, note);
         }
         if let Some(record) = output.record {
             self.save(stream.shared.name.as_str(), record);
@@ -200,10 +205,9 @@ impl Service {
             let recorded = here.home.take_output().recorded;
             here.record(recorded);
             here.stop_recording(Ending::Panicked);
-            if let Some(publisher) = &here.publisher {
-                self.metrics.rtmp_errors.of(HomeFailure::Panicked.because()).inc();
-                publisher.end(EndedBy::Failure);
-            }
+            let errors = self.metrics.rtmp_errors.of(HomeFailure::Panicked.because());
+            errors.inc_by(here.publishers.len() as u64);
+            here.end_publishers(EndedBy::Failure);
         }
         self.remove_home(stream);
         self.interrupt(stream.shared.name.as_str());
@@ -241,9 +245,7 @@ impl Service {
             if here.home.state() == StreamState::Ended {
                 return Ok(false);
             }
-            if let Some(publisher) = &here.publisher {
-                publisher.end(EndedBy::Stop);
-            }
+            here.end_publishers(EndedBy::Stop);
             here.home.stop(now, pool);
             // Whoever asks next, on any shard, is to know.
             stream.shared.set_status(crate::shard::status::of(here));
@@ -274,9 +276,7 @@ impl Service {
         for stream in self.streams.all_here() {
             // Failures are logged where they happen, and the drain goes on.
             let _ = self.at_home(&stream, |here, pool| {
-                if let Some(publisher) = &here.publisher {
-                    publisher.end(EndedBy::Drain);
-                }
+                here.end_publishers(EndedBy::Drain);
                 here.home.stop(now, pool);
                 Ok(())
             });
@@ -293,6 +293,9 @@ pub enum HomeFailure {
     /// The core failed.
     #[error(transparent)]
     Home(#[from] HomeError),
+    /// The core cannot take what this publisher sends.
+    #[error("{1}")]
+    Publisher(PublisherId, HomeError),
     /// The core panicked.
     #[error("the stream's core panicked")]
     Panicked,
@@ -302,9 +305,20 @@ impl HomeFailure {
     /// As the metrics have it.
     pub fn because(&self) -> EndedBecause {
         match self {
-            Self::Home(HomeError::RetainedBytes { .. } | HomeError::Turns(_)) => EndedBecause::Bound,
+            Self::Home(error) | Self::Publisher(_, error) => match error {
+                HomeError::RetainedBytes { .. } | HomeError::Turns(_) => EndedBecause::Bound,
+                _ => EndedBecause::Protocol,
+            },
             Self::Panicked => EndedBecause::Panic,
-            Self::Home(_) | Self::NotHere => EndedBecause::Protocol,
+            Self::NotHere => EndedBecause::Protocol,
+        }
+    }
+
+    /// Whose it is, if it is only one's.
+    fn publisher(&self) -> Option<PublisherId> {
+        match self {
+            Self::Publisher(id, _) => Some(*id),
+            _ => None,
         }
     }
 }
@@ -327,5 +341,6 @@ fn home_settings(config: &Config) -> HomeSettings {
         unpublish_grace_us: seconds(config.ingest.unpublish_grace_s),
         reconnect_grace_us: seconds(config.ingest.reconnect_grace_s),
         takeover_silence_us: seconds(config.ingest.takeover_silence_s),
+        failback_us: seconds(config.ingest.failback_s),
     }
 }

@@ -13,7 +13,7 @@ use crate::shard::streams::{HomeHere, Stream};
 
 impl Service {
     pub(super) fn keep_books(&self, now: Now) {
-        let (mut blocked, mut viewers_all, mut retained) = (0, 0, 0);
+        let (mut blocked, mut viewers_all, mut retained, mut standbys) = (0, 0, 0, 0);
         for stream in self.streams.all_here() {
             stream.shared.set_viewers(self.shard.index(), stream.viewers(now.monotonic_us));
             if stream.home().is_some() {
@@ -23,7 +23,10 @@ impl Service {
             blocked += stream.waiting_count();
             self.settle_landings(&stream, now.monotonic_us);
             let kept = self.guarded(&stream, || match stream.home() {
-                Some(here) => self.keep_home(&stream, here, now),
+                Some(here) => {
+                    standbys += here.borrow().home.present().filter(|present| !present.is_on_air).count();
+                    self.keep_home(&stream, here, now)
+                }
                 None => {
                     self.keep_replica(&stream, now);
                     0
@@ -33,6 +36,7 @@ impl Service {
         }
         self.metrics.blocked_requests.set(blocked as i64);
         self.metrics.active_viewers.set(viewers_all as i64);
+        self.metrics.standby_publishers.set(standbys as i64);
         self.metrics.bytes_stored.set(retained as i64);
         let lent_bytes = self.lent.borrow_mut().sweep(&mut self.pool.borrow_mut()) as i64;
         let lent_before = self.metrics.lent_bytes.set(lent_bytes);
@@ -50,10 +54,10 @@ impl Service {
         let mut here = here.borrow_mut();
         self.refresh_followers(&stream.shared, &mut here);
         stream.shared.set_status(crate::shard::status::of(&mut here));
-        let HomeHere { home, books, publisher, .. } = &mut *here;
+        let HomeHere { home, books, publishers, .. } = &mut *here;
         books.stream(&self.metrics, &stream.shared.name, home, now);
         let (retained, is_over) =
-            (home.view().window().retained_bytes(), home.is_over() && publisher.is_none());
+            (home.view().window().retained_bytes(), home.is_over() && publishers.is_empty());
         drop(here);
         if is_over {
             self.remove_home(stream);
