@@ -151,6 +151,8 @@ pub struct Timeline {
     anchor_ms: i64,
     /// that stands at this output time, microseconds.
     base_us: i64,
+    /// See [`Timeline::continue_after_us`].
+    continue_after_us: i64,
     /// Newest timestamp of any track since the anchor.
     newest_ms: i64,
     /// A step of more than this is a discontinuity: a second, or twice the longest frame.
@@ -205,6 +207,7 @@ impl Timeline {
             tracks,
             anchor_ms,
             base_us,
+            continue_after_us: 0,
             newest_ms: anchor_ms,
             leap_ms: 0,
             repairs: Repairs::default(),
@@ -280,6 +283,12 @@ impl Timeline {
         Some(FrameTime { decode, duration, composition_offset })
     }
 
+    /// What was made of the tracks reaches up to this output time, microseconds, where gaps were filled at their end: a
+    /// discontinuity goes on no earlier.
+    pub fn continue_after_us(&mut self, us: i64) {
+        self.continue_after_us = self.continue_after_us.max(us + 1);
+    }
+
     /// After a discontinuity: this timestamp stands where the longest track ended.
     pub fn rebase(&mut self, anchor_ms: i64) {
         let end_us = |track: &Track| {
@@ -287,7 +296,7 @@ impl Timeline {
             i64::try_from(track.newest_decode()).map_or(i64::MAX, |ticks| timescale.to_us_floor(ticks) + 1)
         };
         let end_us = self.tracks.iter().map(end_us).max().unwrap_or(0);
-        self.base_us = end_us.max(TIMELINE_LEAD_MS * 1000);
+        self.base_us = end_us.max(self.continue_after_us).max(TIMELINE_LEAD_MS * 1000);
         self.anchor_ms = anchor_ms;
         self.newest_ms = anchor_ms;
         for track in &mut self.tracks {
