@@ -110,7 +110,7 @@ fn compare_with_bare_loop() {
         spent.sort_unstable();
         spent[spent.len() / 2].as_secs_f64() * 1000.0
     });
-    println!(
+    eprintln!(
         "one part to {COMPARED_VIEWERS_COUNT} viewers, medians of {COMPARED_PARTS_COUNT} in turns: \
          landing {landing:.1} ms, bare loop {bare:.1} ms, ratio {:.2}",
         landing / bare

@@ -50,6 +50,8 @@ pub struct Segmenter {
     next_cut: u64,
     /// Presentation time of the newest cut, microseconds.
     cut_us: i64,
+    /// See [`Segmenter::closed_us`].
+    closed_us: i64,
     /// Decode time of the cutting track's newest key frame.
     key: u64,
     /// How much later than its key frame's decode time what it begins is shown: composition offset of the one that the
@@ -121,6 +123,7 @@ impl Segmenter {
             running: false,
             next_cut: 0,
             cut_us: 0,
+            closed_us: 0,
             key: 0,
             first_offset: 0,
             expected_offset_ms: None,
@@ -290,6 +293,8 @@ impl Segmenter {
             self.close(rendition, discontinuity_follows);
             self.renditions[rendition].open = None;
         }
+        let ends_us = (0..self.tracks.len()).map(|index| self.end_us(index));
+        self.closed_us = ends_us.max().unwrap_or(end_us);
         for track in &mut self.tracks {
             track.end = None;
             track.fill_asked = None;
@@ -297,6 +302,11 @@ impl Segmenter {
         self.running = false;
         self.gop_ticks = None;
         self.is_spliced = false;
+    }
+
+    /// Output time, microseconds, at which the longest rendition was closed; what comes next begins no earlier.
+    pub fn closed_us(&self) -> i64 {
+        self.closed_us
     }
 
     /// The next action, in order.

@@ -151,6 +151,8 @@ pub struct Timeline {
     anchor_ms: i64,
     /// that stands at this output time, microseconds.
     base_us: i64,
+    /// See [`Timeline::continue_after_us`].
+    continue_after_us: i64,
     /// Newest timestamp of any track since the anchor.
     newest_ms: i64,
     /// A step of more than this is a discontinuity: a second, or twice the longest frame.
@@ -207,6 +209,7 @@ impl Timeline {
             tracks,
             anchor_ms,
             base_us,
+            continue_after_us: 0,
             newest_ms: anchor_ms,
             leap_ms: 0,
             repairs: Repairs::default(),
@@ -286,9 +289,15 @@ impl Timeline {
         Some(FrameTime { decode, duration, composition_offset })
     }
 
+    /// What was made of the tracks reaches up to this output time, microseconds, where gaps were filled at their end: a
+    /// discontinuity goes on no earlier.
+    pub fn continue_after_us(&mut self, us: i64) {
+        self.continue_after_us = self.continue_after_us.max(us + 1);
+    }
+
     /// After a discontinuity: this timestamp stands where the longest track ended.
     pub fn rebase(&mut self, anchor_ms: i64) {
-        self.base_us = self.longest_us();
+        self.base_us = self.longest_us().max(self.continue_after_us);
         self.anchor_ms = anchor_ms;
         self.newest_ms = anchor_ms;
         for track in &mut self.tracks {

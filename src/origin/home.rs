@@ -349,7 +349,7 @@ impl Home {
     /// is held ready.
     ///
     /// # Errors
-    /// [`HomeError::Window`].
+    /// [`HomeError::Window`]; [`HomeError::RetainedBytes`] while what those before it have left is too much.
     pub fn attach(
         &mut self,
         id: PublisherId,
@@ -359,6 +359,8 @@ impl Home {
     ) -> Result<(), HomeError> {
         debug_assert!(self.of_role(role).is_none());
         self.note(Some(now), Entry::Attach(id, role));
+        // Each that comes would add to it before it is refused.
+        self.check_retained(self.settings.session.retained_bytes_max)?;
         if self.publisher.is_some() {
             let mut standby = Publisher::new(id, role, token, &self.settings, true, now);
             standby.ingest.stand_by();

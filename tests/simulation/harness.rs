@@ -110,6 +110,15 @@ impl Simulation {
         id
     }
 
+    /// As [`Self::attach`], of a stream that may keep too much.
+    pub fn try_attach(&mut self) -> Result<PublisherId, HomeError> {
+        self.publisher += 1;
+        let id = PublisherId(self.publisher);
+        let attached = self.home.attach(id, Role::Primary, None, self.now);
+        self.drain();
+        attached.map(|()| id)
+    }
+
     /// One of a pair.
     pub fn attach_as(&mut self, role: Role) -> PublisherId {
         self.publisher += 1;
@@ -129,8 +138,14 @@ impl Simulation {
         let mut rounds = 0;
         while let Some(deadline) = self.home.deadline_us(self.now).filter(|&at| at <= monotonic_us) {
             self.set_clock(deadline.max(self.now.monotonic_us));
-            self.home.handle_time(self.now, &mut self.pool).expect("time may pass");
-            self.drain();
+            match self.home.handle_time(self.now, &mut self.pool) {
+                Ok(()) => self.drain(),
+                // As a shard does: the publisher is ended.
+                Err(HomeError::RetainedBytes { .. }) => {
+                    self.detach(PublisherId(self.publisher), Departure::Lost)
+                }
+                Err(error) => panic!("time may pass: {error}"),
+            }
             rounds += 1;
             assert!(rounds < 10_000, "a deadline that is never met: {deadline} at {:?}", self.now);
         }

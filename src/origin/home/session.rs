@@ -154,6 +154,11 @@ impl Home {
                 )?;
             }
         }
+        self.check_retained(allowed)
+    }
+
+    /// Nothing more may come while the stream keeps too much.
+    pub(super) fn check_retained(&self, allowed: u64) -> Result<(), HomeError> {
         if self.view.window().over_bound() {
             let found = self.view.window().retained_bytes();
             return Err(HomeError::RetainedBytes { found, allowed });

@@ -17,6 +17,8 @@ use std::thread::{available_parallelism, scope};
 
 /// In a debug build about a minute on two cores.
 const SEEDS: u64 = 1_500;
+/// Further ones that once broke a rule.
+const FOUND: [u64; 1] = [3401];
 /// Failures that are told before the rest is left.
 const TOLD_MAX: u64 = 8;
 
@@ -37,8 +39,10 @@ fn faults_of_every_kind_by_the_thousand_break_no_rule() {
         for _ in 0..available_parallelism().map_or(2, usize::from) {
             scope.spawn(|| {
                 loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds || failed.load(Ordering::Relaxed) >= TOLD_MAX {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let found = index.checked_sub(seeds).map(|found| FOUND.get(found as usize).copied());
+                    let Some(seed) = found.unwrap_or(Some(index)) else { return };
+                    if failed.load(Ordering::Relaxed) >= TOLD_MAX {
                         return;
                     }
                     match catch_unwind(|| life::live(seed, false)) {

@@ -148,11 +148,13 @@ fn video(random: &mut Random) -> Video {
     } else {
         VideoCodec::Avc
     };
+    let b_frames = one_of(random, &[0, 0, 1, 2, 3]);
     Video {
         codec,
         fps,
         gop,
-        b_frames: one_of(random, &[0, 0, 1, 2, 3]),
+        // Composition times of seconds are not believed.
+        b_frames: if fps == (1, 2) { 0 } else { b_frames },
         width_mbs: 20,
         sps_timing: !chance(random, 3),
         rounding: one_of(random, &[Rounding::Down, Rounding::Nearest]),
