@@ -113,8 +113,6 @@ export class Encoder {
 export class ClockEncoder {
   #child;
   #timer;
-  #frames = 0;
-  #gop;
 
   constructor(server, name, { gop = 60, width = 320, height = 180, fps = 30 } = {}) {
     const source = `-hide_banner -nostats -loglevel error -f rawvideo -pixel_format gray -video_size ${width}x${height} -framerate ${fps} -i pipe:0 `
@@ -125,18 +123,13 @@ export class ClockEncoder {
     this.#child.stdin.on('error', () => {});
     const picture = Buffer.alloc(width * height, 96);
     const began = performance.now();
-    this.#gop = gop;
+    let frames = 0;
     this.#timer = setInterval(() => {
-      for (; this.#frames * 1000 / fps <= performance.now() - began; this.#frames++) {
+      for (; frames * 1000 / fps <= performance.now() - began; frames++) {
         paintClock(picture, width, Math.floor(height / 15), Date.now());
         this.#child.stdin.write(Buffer.from(picture));
       }
     }, 5);
-  }
-
-  /** Waits until a key frame has just been sent: no other time has a longer wait for the next one. */
-  async keyFrame() {
-    while (this.#frames % this.#gop !== 7) await sleep(5);
   }
 
   /** SIGKILL. */
