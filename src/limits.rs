@@ -42,6 +42,8 @@ const _: () = assert!(SELF_SIGNED_RENEWED_DAYS < SELF_SIGNED_DAYS && SELF_SIGNED
 /// recording for which there is no room ends.
 pub const RECORDINGS_QUEUED_BYTES_MAX: usize = 32 * 1024 * 1024;
 const _: () = assert!(RECORDINGS_QUEUED_BYTES_MAX > 64 * RECV_BYTES_MAX);
+/// Milliseconds that the end of the process waits for a disk to take what is left of them.
+pub const RECORDINGS_END_MS_MAX: u64 = 5_000;
 /// Bytes of one entry of a recording: the largest message in one piece, and what is said of it.
 pub const RECORDING_ENTRY_BYTES_MAX: u32 = RTMP_VIDEO_BYTES_MAX + 64;
 /// Microseconds by which the time of a call may be before that of the call ahead of it: who waits for its turn on a shard
@@ -312,6 +314,10 @@ pub const LEARNING_CADENCE_US_MAX: u64 = 1_000_000;
 pub const BEHIND_PARTS_MAX: u32 = 2;
 /// and for how long, microseconds.
 pub const BEHIND_US_MAX: u64 = 1_000_000;
+/// How long a publisher may be without media that plays before the other one of its pair is to take over, microseconds:
+/// longer than it may be learnt.
+pub const NOT_LIVE_US_MAX: u64 = 5_000_000;
+const _: () = assert!(NOT_LIVE_US_MAX > 2 * LEARNING_CADENCE_US_MAX);
 /// How long a session waits for the key frame of the one that is to take over, microseconds: the longest group of
 /// pictures that a session is planned for.
 pub const TAKE_OVER_US_MAX: u64 = GOP_LEARNING_MS_MAX as u64 * 1000;
@@ -344,6 +350,9 @@ const _: () = assert!(PARAMETER_SETS_MAX * 3 < CODEC_CONFIG_BYTES_MAX);
 /// two to five, and each is compared with each.
 pub const IN_BAND_SETS_MAX: usize = 16;
 const _: () = assert!(IN_BAND_SETS_MAX <= PARAMETER_SETS_MAX);
+/// NAL units of an access unit among which they are looked for: each one more is a walk from its beginning.
+pub const IN_BAND_UNITS_MAX: usize = 64;
+const _: () = assert!(IN_BAND_SETS_MAX < IN_BAND_UNITS_MAX);
 /// OBUs of one temporal unit: a large picture in tile groups of one tile has a few hundred.
 pub const TEMPORAL_UNIT_OBUS_MAX: u16 = 1024;
 /// Bytes of a first frame that complete a configuration: a packet of E-AC-3 with its substreams, parameter sets
@@ -611,7 +620,7 @@ const _: () = assert!(HTTP_SEND_LENT_US_MAX >= HTTP_SEND_STALL_US_MAX);
 pub const HTTP_SEND_LOOK_US: u64 = 2_000_000;
 const _: () = assert!(HTTP_SEND_LOOK_US < HTTP_SEND_LENT_US_MAX);
 /// Bytes of answers to calls that wait to be sent, of the process: lists and figures, each written for one peer. A
-/// connection of HTTP/2 may ask for hundreds and take none. Beyond it calls are answered 503.
+/// connection of HTTP/2 may ask for hundreds and take none. Beyond it calls without the admin key are answered 503.
 pub const CALL_ANSWERS_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Microseconds that a closed connection may take to read its last response.
 pub const HTTP_CLOSE_US: u64 = 2_000_000;

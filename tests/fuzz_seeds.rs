@@ -8,6 +8,8 @@ mod hls;
 mod http;
 #[path = "fuzz_bodies/http2.rs"]
 mod http2;
+#[path = "fuzz_bodies/recording.rs"]
+mod recording;
 #[path = "fuzz_bodies/rtmp.rs"]
 mod rtmp;
 
@@ -31,6 +33,7 @@ const TARGETS: &[(&str, Body)] = &[
     ("media_path", hls::media_path),
     ("other_codecs", codec::others),
     ("playlist_query", hls::playlist_query),
+    ("recording", |bytes| _ = recording::recording(bytes)),
     ("session", rtmp::session),
     ("sps", codec::sps),
 ];

@@ -5,7 +5,7 @@
 //! and 8.4.3), and decoders differ in whether they follow others; so another set is another configuration.
 
 use super::{CodecConfig, avc, hevc};
-use crate::limits::IN_BAND_SETS_MAX;
+use crate::limits::{IN_BAND_SETS_MAX, IN_BAND_UNITS_MAX};
 use smallvec::SmallVec;
 
 /// What the first bytes of a frame say of its configuration.
@@ -81,7 +81,7 @@ fn leading_sets<'a>(
     let length_bytes = usize::from(length_bytes);
     let mut sets = SmallVec::new();
     let mut begins = 0;
-    loop {
+    for _ in 0..IN_BAND_UNITS_MAX {
         // The length and the first byte of the unit, which has its type.
         let needs = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
         let Some(length) = head.get(begins..begins + length_bytes) else {
@@ -103,6 +103,7 @@ fn leading_sets<'a>(
         }
         begins = ends;
     }
+    Ok(sets)
 }
 
 #[cfg(test)]
@@ -145,6 +146,14 @@ mod tests {
         b"gd\0\x0b\xac\xb4\x14o\xc9\x80\xb5\x06\x06\x06\xa5\0\0\x03\0\x01\0\0\x03\0\x3c\x8f\x14\x2a\xa0";
     const SEI: &[u8] = &[6; 700];
     const IDR: &[u8] = &[0x65; 5000];
+
+    #[test]
+    fn a_crowd_of_other_units_is_not_walked_to_its_end() {
+        let crowd = access_unit(1, &[&[6][..]; 8000]);
+        let (told, count) = look(&avcc(1), &crowd);
+        assert_eq!(told, InBand::Same);
+        assert!(count <= 2 * (IN_BAND_UNITS_MAX + 1), "{count} bytes are looked at");
+    }
 
     fn avcc(length_bytes: u8) -> CodecConfig {
         let sps_length = (SPS.len() as u16).to_be_bytes();

@@ -11,7 +11,7 @@ use std::io;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use certificates::{CertificateError, CertificateSource, Pem};
 pub use log::LogWriter;
@@ -20,7 +20,7 @@ pub use state::{StateDir, StateError, StateLock};
 pub use watched::Install;
 
 use crate::hls::Epoch;
-use crate::limits::{CERTIFICATE_LOOK_EVERY_MS, CONTROL_QUEUE_MAX};
+use crate::limits::{CERTIFICATE_LOOK_EVERY_MS, CONTROL_QUEUE_MAX, RECORDINGS_END_MS_MAX};
 use crate::media::StreamName;
 use log::Log;
 use recorder::Recorder;
@@ -81,14 +81,21 @@ impl ControlThread {
         self.control.clone()
     }
 
-    /// Finishes what is queued and ends the threads, the log last. For a terminal that does not take what is left of
-    /// that nobody waits.
+    /// Finishes what is queued and ends the threads, the log last. For a terminal or a disk of recordings that does not
+    /// take what is left nobody waits for long.
     pub fn stop(self) {
         self.control.recorder.stop();
         // A full queue drains, so this waits; a dead thread has nothing left to finish.
         self.control.send(Command::Stop);
-        for thread in [self.recorder, self.thread] {
-            let _ = thread.join();
+        let _ = self.thread.join();
+        let end = Instant::now() + Duration::from_millis(RECORDINGS_END_MS_MAX);
+        while !self.recorder.is_finished() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if !self.recorder.is_finished() {
+            tracing::warn!(
+                "recordings are cut off: their disk has not taken what was left in {RECORDINGS_END_MS_MAX} ms"
+            );
         }
         self.control.log.stop(&self.log);
     }

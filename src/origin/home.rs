@@ -192,6 +192,10 @@ struct Publisher {
     token: Option<TokenDigest>,
     ingest: Ingest,
     last_media_us: u64,
+    /// When its media went to the session last, or it came.
+    live_us: u64,
+    /// What it declared.
+    metadata: Option<StreamMetadata>,
     turns: Turns,
     /// Held ready: how it fits the session, as was said last.
     fit: Option<Fit>,
@@ -382,9 +386,11 @@ impl Home {
         self.note(None, Entry::Metadata(id, Cow::Borrowed(metadata)));
         if let Some(standby) = self.standby.as_mut().filter(|standby| standby.id == id) {
             standby.ingest.metadata(metadata);
+            standby.metadata = Some(metadata.clone());
         }
         if let Some(publisher) = self.publisher.as_mut().filter(|publisher| publisher.id == id) {
             publisher.ingest.metadata(metadata);
+            publisher.metadata = Some(metadata.clone());
             self.findings.declare(metadata);
         }
     }
@@ -415,7 +421,12 @@ impl Home {
         let findings = &mut self.findings;
         let step = publisher.ingest.media(fragment, self.live.as_mut(), findings, now, pool)?;
         publisher.ingest.note_pace(tolerance_us, now);
-        let leaps_count = leaps(self.live.as_ref()) - leaps_before;
+        // A take-over with a discontinuity is no leap of its time.
+        let is_leap = !matches!(step, Step::OnAir { .. });
+        let leaps_count = if is_leap { leaps(self.live.as_ref()) - leaps_before } else { 0 };
+        if publisher.ingest.is_live() && !publisher.ingest.is_off_air() {
+            publisher.live_us = now.monotonic_us;
+        }
         findings.note(Finding::Discontinuity, leaps_count, now);
         // A gap that has really lasted so long is no fault of the timestamps.
         if silent_us < TIMESTAMP_LEAP_MS_MAX as u64 * 1000 {
@@ -530,6 +541,7 @@ impl Home {
                     self.end_for_good(now, pool);
                     publisher.ingest.learn_anew();
                     self.publisher = Some(publisher);
+                    self.watch_publisher(false, now);
                 }
             }
         }
@@ -582,6 +594,9 @@ impl Home {
     fn watch_publisher(&mut self, returns: bool, now: Now) {
         let gop_ms = self.settings.wishes.segment_ms.max(self.settings.gop_ms.unwrap_or(0));
         self.findings.publisher_begins(gop_ms, returns, now);
+        if let Some(metadata) = self.publisher.as_ref().and_then(|publisher| publisher.metadata.as_ref()) {
+            self.findings.declare(metadata);
+        }
     }
 
     fn publisher_gone(&mut self, now: Now) {

@@ -307,7 +307,8 @@ impl Ingest {
                             step = Step::OnAir { is_hitless };
                         }
                     }
-                    if !self.is_off_air {
+                    // The one that takes over is watched anew from the next frame on.
+                    if !self.is_off_air && !matches!(step, Step::OnAir { .. }) {
                         found.frame_begins(&begin, timestamp_ms, now);
                     }
                     if let (None, false, Some(live)) = (&self.learning, self.is_off_air, &mut live) {
@@ -353,7 +354,10 @@ impl Ingest {
             step = reconfigure(&mut self.learning, &self.hints, self.settings, kind).unwrap_or(step);
         }
         // Frames come faster than a clock can be slewed, under the same configuration.
-        if self.learning.is_none() && live.as_ref().is_some_and(|live| live.has_lost_a_rate()) {
+        if !self.is_off_air
+            && self.learning.is_none()
+            && live.as_ref().is_some_and(|live| live.has_lost_a_rate())
+        {
             let kind = TrackKind::Video;
             step = reconfigure(&mut self.learning, &self.hints, self.settings, kind).unwrap_or(step);
         }

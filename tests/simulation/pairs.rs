@@ -50,9 +50,13 @@ impl Stage {
     }
 
     fn join(&mut self, role: Role, encoder: &Encoder) -> PublisherId {
+        self.join_with(role, encoder.messages(120))
+    }
+
+    fn join_with(&mut self, role: Role, messages: Vec<Message>) -> PublisherId {
         let now_us = self.simulation.now.monotonic_us;
         let id = self.simulation.attach_as(role);
-        let messages = encoder.messages(120).into_iter();
+        let messages = messages.into_iter();
         let messages = messages.map(|message| Message { at_us: now_us + message.at_us, ..message });
         self.feeds.push((id, messages.collect(), true));
         id
@@ -299,6 +303,71 @@ fn another_configuration_takes_over_with_a_discontinuity_and_a_map_where_it_diff
     }
     let numbers: Vec<u64> = stage.heads(0).iter().map(|head| head.media_sequence).collect();
     assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "{numbers:?}");
+}
+
+/// Its first frames are held up with the key frame that it takes over with: no date lies ahead because of that.
+#[test]
+fn a_late_key_frame_after_a_discontinuity_is_dated_as_if_it_had_come_in_time() {
+    for at_ms in (0..2000).step_by(100) {
+        let other = Encoder { width_mbs: 40, ..backup() };
+        let (mut stage, first, second) = Stage::with_pair(settings(), &other);
+        stage.run_ms(at_ms);
+        stage.leave(first, Departure::Lost);
+        stage.run_ms(300);
+        stage.hold(second, true);
+        stage.run_ms(600);
+        stage.hold(second, false);
+        stage.run_ms(20_000);
+        stage.simulation.viewer.assert_faultless(&format!("after {at_ms} ms"));
+        assert_eq!(stage.take_overs(), [(Backup, Because::Left, false)], "after {at_ms} ms");
+    }
+}
+
+/// A frame is held until the next one tells how long it lasts: the key frame goes on behind it.
+#[test]
+fn encoders_without_a_frame_rate_go_on_with_the_key_frame() {
+    let uneven = |encoder: Encoder| {
+        let mut messages = Encoder { sps_timing: false, ..encoder }.messages(60);
+        for (index, message) in (0..).zip(messages.iter_mut().filter(|message| message.video)) {
+            message.timestamp_ms = message.timestamp_ms.wrapping_add(index * 7 % 17);
+        }
+        messages
+    };
+    let mut stage = Stage::new(settings());
+    let first = stage.join_with(Primary, uneven(primary()));
+    stage.run_ms(3_700);
+    stage.join_with(Backup, uneven(backup()));
+    stage.run_ms(6_900);
+    assert_eq!(stage.simulation.notes, [Note::Standby(Backup, Fit::Hitless)]);
+    let discarded = |stage: &Stage| stage.simulation.home.live().expect("a session").repairs().discarded;
+    let before = discarded(&stage);
+    stage.leave(first, Departure::Lost);
+    stage.run_ms(10_000);
+    assert_eq!(stage.take_overs(), [(Backup, Because::Left, true)]);
+    assert_eq!(discarded(&stage), before, "the key frame and what follows it are taken");
+    // Of a rate that varies the multivariant playlist says nothing.
+    let faults = stage.simulation.viewer.faults.iter();
+    let others: Vec<_> = faults.filter(|fault| !fault.contains("without a FRAME-RATE")).collect();
+    assert!(others.is_empty(), "{others:?}");
+    assert!(stage.heads(0).iter().chain(&stage.heads(1)).all(|head| !head.discontinuity));
+}
+
+/// One that came back first, and sends nothing that plays.
+#[test]
+fn a_publisher_without_media_does_not_keep_the_other_one_off_air() {
+    let (mut stage, first, second) = Stage::with_pair(settings(), &backup());
+    stage.leave(first, Departure::Lost);
+    stage.leave(second, Departure::Lost);
+    stage.run_ms(1_000);
+    assert_eq!(stage.simulation.home.state(), StreamState::Waiting);
+    stage.join_with(Primary, Vec::new());
+    stage.run_ms(1_000);
+    stage.join(Backup, &backup());
+    stage.run_ms(9_000);
+    assert_eq!(stage.on_air(), Some(Backup));
+    assert_eq!(stage.simulation.home.state(), StreamState::Live);
+    assert_eq!(stage.simulation.viewer.sessions().len(), 1);
+    stage.simulation.viewer.assert_faultless("a publisher without media");
 }
 
 #[test]

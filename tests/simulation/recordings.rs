@@ -5,7 +5,8 @@ use super::harness::{NAME, Simulation, ULTRA, Viewer, settings};
 use super::support::encoder::Encoder;
 use rapidrtmp::hls::{EventBody, StreamEvent};
 use rapidrtmp::media::Now;
-use rapidrtmp::origin::home::{Departure, Home, HomeSettings};
+use rapidrtmp::origin::home::{Departure, Home, HomeError, HomeSettings};
+use rapidrtmp::origin::live::SessionSettings;
 use rapidrtmp::origin::recording::{Beginning, Change, Ending, Entry, Files, Replay, read_magic};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -63,6 +64,33 @@ fn a_home_that_is_told_a_recording_makes_the_same_events() {
     let retired = |event: &&StreamEvent| matches!(event.body, EventBody::Retire(_));
     assert_eq!(simulation.events.iter().filter(retired).count(), 2);
     assert_replays(&simulation);
+}
+
+/// A publisher that comes again and again to a stream that keeps too much.
+#[test]
+fn what_comes_behind_a_refused_publisher_is_replayed() {
+    let session = SessionSettings { retained_bytes_max: 400_000, ..settings().session };
+    let mut simulation = Simulation::new(HomeSettings { session, ..settings() });
+    let encoder = Encoder::default();
+    let id = simulation.attach();
+    let mut messages = encoder.messages(60).into_iter();
+    let refused = messages.find_map(|message| {
+        simulation.advance_to(message.at_us.max(simulation.now.monotonic_us));
+        simulation.send(id, &message).err()
+    });
+    assert!(matches!(refused, Some(HomeError::RetainedBytes { .. })), "{refused:?}");
+    simulation.detach(id, Departure::Lost);
+    assert!(simulation.try_attach().is_err() && simulation.try_attach().is_err());
+    simulation.advance_ms(120_000);
+    simulation.publish(&encoder, 2);
+    let mut events = Vec::new();
+    let mut replay = Replay::default();
+    let mut rest = &simulation.recorded[read_magic(&simulation.recorded).unwrap().unwrap()..];
+    while let Some((entry, count)) = Entry::read(rest).expect("an entry") {
+        rest = &rest[count..];
+        events.extend(replay.apply(entry).expect("a call").output.events);
+    }
+    assert!(events == simulation.events);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::{Departure, Home, HomeError, HomeSettings, Publisher, PublisherId};
 use crate::auth::TokenDigest;
 use crate::fmp4::BufferPool;
 use crate::hls::EventBody;
-use crate::limits::{BEHIND_PARTS_MAX, BEHIND_US_MAX, TAKE_OVER_US_MAX};
+use crate::limits::{BEHIND_PARTS_MAX, BEHIND_US_MAX, NOT_LIVE_US_MAX, TAKE_OVER_US_MAX};
 use crate::media::Now;
 use crate::origin::ingest::{Ingest, Step};
 use crate::origin::learning::LearningSettings;
@@ -67,6 +67,8 @@ impl Publisher {
             token,
             ingest: Ingest::new(settings, for_session),
             last_media_us: now.monotonic_us,
+            live_us: now.monotonic_us,
+            metadata: None,
             turns: super::Turns::default(),
             fit: None,
         }
@@ -92,10 +94,10 @@ impl Home {
         self.publisher.iter().chain(&self.standby).find(|publisher| publisher.role == role)
     }
 
-    /// How late a publisher's media may be, microseconds.
+    /// How late a publisher's media may be, microseconds: as it will while there is no session.
     pub(super) fn tolerance_us(&self) -> i64 {
-        let part_ms = self.live.as_ref().map_or(0, |live| live.plan().part_target_ms);
-        i64::from(BEHIND_PARTS_MAX * part_ms) * 1000
+        let part_ms = self.live.as_ref().map(|live| live.plan().part_target_ms);
+        part_ms.map_or(i64::MAX, |part_ms| i64::from(BEHIND_PARTS_MAX * part_ms) * 1000)
     }
 
     /// Why the one that is held ready is to take over with its next key frame.
@@ -109,6 +111,9 @@ impl Home {
         let failback_us = self.settings.failback_us;
         let because = if publisher.ingest.is_off_air() {
             Because::Left
+        } else if !publisher.ingest.is_live() && lasts(Some(publisher.live_us), NOT_LIVE_US_MAX) {
+            // It holds the place of one that could play.
+            Because::Behind
         } else if lasts(publisher.ingest.pace().behind_since_us(tolerance_us, now), BEHIND_US_MAX) {
             Because::Behind
         } else if standby.role == Role::Primary

@@ -31,12 +31,23 @@ impl Live {
     /// Each picture counts as a key picture, for those are what segments are dated by: then segments
     /// begin, and playlists end, at a time at which that was here. Its own offset would date others back.
     pub fn handle_arrival(&mut self, begin: &FrameBegin, timestamp_ms: i64, now: Now) {
+        self.handle_late_arrival(begin, timestamp_ms, 0, now);
+    }
+
+    /// As [`Live::handle_arrival`], of a frame that is known to have come so late.
+    pub(super) fn handle_late_arrival(
+        &mut self,
+        begin: &FrameBegin,
+        timestamp_ms: i64,
+        late_us: i64,
+        now: Now,
+    ) {
         let is_video = begin.kind == TrackKind::Video;
         if is_video && begin.key {
             self.key_composition_ms.get_or_insert(begin.composition_ms);
         }
         let composition_ms = self.key_composition_ms.filter(|_| is_video).unwrap_or(0);
         let presentation_us = self.timeline.presentation_us(timestamp_ms, composition_ms);
-        self.wall_clock.handle_arrival(presentation_us, now);
+        self.wall_clock.handle_arrival(presentation_us.saturating_add(late_us), now);
     }
 }

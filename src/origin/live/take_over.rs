@@ -102,20 +102,22 @@ impl Live {
         now: Now,
         pool: &mut BufferPool,
     ) -> Result<bool, LiveError> {
-        let ((begin, timestamp_ms, late_us), at_us) = (first, self.splice_us());
+        let (begin, timestamp_ms, late_us) = first;
         let is_hitless = self.fit(stream) == Fit::Hitless
             && self.segmenter.is_running()
             && self.is_shown_alike(begin)
-            && self.wall_clock.ahead_us(at_us, now) >= -DATE_LAG_US_MAX;
+            && self.wall_clock.ahead_us(self.splice_us(), now) >= -DATE_LAG_US_MAX;
         if !is_hitless {
             self.close(true, now, pool)?;
             self.resume(stream, timestamp_ms);
-            let unix_us = now.unix_us.saturating_add_signed(-late_us);
-            self.handle_arrival(begin, timestamp_ms, Now { unix_us, ..now });
+            // Dated as if it had come in time, as those that follow do.
+            self.handle_late_arrival(begin, timestamp_ms, late_us, now);
             return Ok(false);
         }
         self.drop_open_frames();
         self.flush_held(now, pool)?;
+        // Behind the frame that was held until now, where the rate varies.
+        let at_us = self.splice_us();
         self.timeline.splice(&stream.cadences(), timestamp_ms, at_us);
         self.segmenter.splice();
         self.wall_clock.splice();

@@ -121,7 +121,8 @@ fn check(settings: &HomeSettings) -> Result<(), RecordingError> {
         && session.prefill_gap_segments <= 10
         && session.retained_bytes_max <= 1 << 40
         && gop_ms.is_none_or(|gop_ms| gop_ms <= 12_000)
-        && graces.iter().all(|grace_us| *grace_us <= 600_000_000);
+        && graces.iter().all(|grace_us| *grace_us <= 600_000_000)
+        && settings.failback_us <= 3_600_000_000;
     if are_sane { Ok(()) } else { Err(RecordingError::OutOfPlace("settings that no server has")) }
 }
 
@@ -142,8 +143,11 @@ fn call(
             if publishers.iter().any(|present| present.0 == id || present.1 == role) {
                 return Err(RecordingError::OutOfPlace("two publishers of one role at once"));
             }
-            publishers.push((id, role));
-            return Ok(home.attach(id, role, None, now));
+            let attached = home.attach(id, role, None, now);
+            if attached.is_ok() {
+                publishers.push((id, role));
+            }
+            return Ok(attached);
         }
         Entry::Metadata(id, metadata) => home.metadata(id, &metadata),
         Entry::Media(id, fragment) => {

@@ -12,7 +12,9 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::frames::Frames;
-use crate::limits::{HTTP2_OWING_US, HTTP2_SEND_BYTES_MAX, HTTP2_SLOW_SEND_BYTES_MAX, TURN_BYTES_MAX};
+use crate::limits::{
+    HTTP_SEND_LENT_US_MAX, HTTP2_OWING_US, HTTP2_SEND_BYTES_MAX, HTTP2_SLOW_SEND_BYTES_MAX, TURN_BYTES_MAX,
+};
 use crate::shard::Transport;
 use crate::shard::patience::Patience;
 
@@ -54,6 +56,8 @@ struct Owing {
     /// What the socket had sent when that was last looked at, and when that was.
     sent_bytes: u64,
     looked_us: u64,
+    /// Since when the socket is full without a break: each part of a good stream may fill it for a moment.
+    full_since_us: u64,
 }
 
 impl Owing {
@@ -112,7 +116,9 @@ impl Wire {
     pub(super) fn stalled_us(&self, is_lending_too_much: bool) -> Option<u64> {
         let owing = self.0.owing.get().filter(|_| self.is_owing())?;
         let left = self.0.outbound.borrow().left().len() + self.0.transport.unsent_bytes();
-        Some(owing.patience.until_us(left as u64, is_lending_too_much))
+        let until_us = owing.patience.until_us(left as u64, false);
+        let lent_until_us = owing.full_since_us + HTTP_SEND_LENT_US_MAX;
+        Some(if is_lending_too_much { until_us.min(lent_until_us) } else { until_us })
     }
 
     /// Sends what h2 has written, in as few calls as the socket takes. Ready when that is all.
@@ -161,7 +167,11 @@ impl Wire {
             patience: Patience::new(now_us),
             sent_bytes: self.0.sent_before.get(),
             looked_us: now_us,
+            full_since_us: now_us,
         });
+        if !was_full {
+            owing.full_since_us = now_us;
+        }
         owing.look(sent_bytes, now_us);
         self.0.owing.set(Some(owing));
     }

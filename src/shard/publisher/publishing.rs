@@ -167,7 +167,8 @@ impl Publishing {
                     }
                 }
                 if matches!(challenge, Challenge::Free | Challenge::TakeOver) {
-                    home.home.attach(id, role, permit.token(), now)?;
+                    let attached = home.home.attach(id, role, permit.token(), now);
+                    attached.map_err(|error| HomeFailure::Publisher(id, error))?;
                     home.publishers.push(here);
                 }
                 Ok(challenge)
