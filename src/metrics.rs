@@ -59,6 +59,8 @@ labels! {
         KeyTaken = "key_taken",
         /// Enough streams are live.
         StreamsMax = "streams_max",
+        /// The stream keeps too much of those who published it before.
+        RetainedBytes = "retained_bytes",
         /// Enough viewers watch this stream.
         ViewersMax = "viewers_max",
         /// The server is going down.

@@ -26,8 +26,9 @@ fn all_that_are_promised_are_shipped_and_can_be_run() {
         assert_eq!(stem, scenario.title);
         names.push(stem);
     }
-    let promised = ["churn", "encoder-drop", "event", "fanout-h2", "fanout-tls", "fanout", "publishers"];
-    assert_eq!(names, [&promised[..], &["smoke", "soak"]].concat());
+    let promised =
+        ["churn", "crowd", "encoder-drop", "event", "fanout-h2", "fanout-tls", "fanout", "many-streams"];
+    assert_eq!(names, [&promised[..], &["publishers", "slow-readers", "smoke", "soak"]].concat());
 }
 
 /// What every key does is said where it is first used.

@@ -9,16 +9,16 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-/// A second of it is a segment, of five parts that fill their buffers.
-const PICTURE_BYTES: usize = 40_000;
+/// A second of it is a segment, of five parts that nearly fill their buffers.
+const PICTURE_BYTES: usize = 20_000;
 /// Of memory, with the sound.
-const BYTES_PER_S: u64 = 5 * (256 + 16) * 1024;
+const BYTES_PER_S: u64 = 5 * (128 + 16) * 1024;
 /// Reads a little more than the slowest line takes: 10 kB a second.
 const READ_EVERY: Duration = Duration::from_millis(100);
 const READ_BYTES: usize = 1024;
 /// How long they have, and how soon it is noticed.
 const CUT_WITHIN_S: u64 = 20 + 2 + 1;
-const PRESSED_FOR: Duration = Duration::from_secs(45);
+const PRESSED_FOR: Duration = Duration::from_secs(70);
 
 /// Asks for it through a socket that holds next to nothing, and reads no answer yet.
 fn slow_reader(address: std::net::SocketAddr, path: &str) -> TcpStream {

@@ -163,33 +163,41 @@ impl Publishing {
                     home.home.detach(before.id, Departure::Lost, now, pool);
                     if matches!(permit, Permit::Expired { .. }) {
                         // Without grace that has ended the session: the next round tells.
-                        return Ok(Challenge::Wait);
+                        return Ok(Ok(Challenge::Wait));
                     }
                 }
                 if matches!(challenge, Challenge::Free | Challenge::TakeOver) {
-                    let attached = home.home.attach(id, role, permit.token(), now);
-                    attached.map_err(|error| HomeFailure::Publisher(id, error))?;
+                    if let Err(error) = home.home.attach(id, role, permit.token(), now) {
+                        return Ok(Err(error));
+                    }
                     home.publishers.push(here);
                 }
-                Ok(challenge)
+                Ok(Ok(challenge))
             });
-            match answer {
-                Ok(Challenge::Free | Challenge::TakeOver) => {
+            let challenge = match answer {
+                Ok(Ok(challenge)) => challenge,
+                Ok(Err(error)) => {
+                    let text = error.to_string();
+                    return self.refuse(Refusal::Denied, RefusedBecause::RetainedBytes, &text);
+                }
+                Err(failure) => return Err(End::Session(failure.because(), failure.to_string())),
+            };
+            match challenge {
+                Challenge::Free | Challenge::TakeOver => {
                     let attached = Attached::new(&self.service, stream, id);
                     self.session.accept_publish(now);
                     return Ok(attached);
                 }
-                Ok(Challenge::Busy) => {
+                Challenge::Busy => {
                     let text = "somebody else is publishing this stream";
                     return self.refuse(Refusal::BadName, RefusedBecause::KeyTaken, text);
                 }
-                Ok(Challenge::Wait) => {
+                Challenge::Wait => {
                     if self.transport.socket().is_hung_up() {
                         return Err(End::Closed);
                     }
                     self.service.shard.sleep_until(now.monotonic_us + CHALLENGE_POLL_US).await;
                 }
-                Err(failure) => return Err(End::Session(failure.because(), failure.to_string())),
             }
         }
     }
